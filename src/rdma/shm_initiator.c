@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads: one accepts, each session has one that answers its REVOKEs, and
+ * any thread of the server may write.
+ *
+ * Locks: server->lock guards the list of sessions and the tickets; a
+ * session's lock guards its regions.  server->lock is taken first.
+ *
+ * A write is counted in its region while it goes on; a key dies when its
+ * generation has moved on and that count is zero.  A session lives in the
+ * list until its socket ends; its memory is unmapped when the last user has
+ * left, and only then is the socket closed (shm_wire.h says why).
+ *
+ * The memory is another process's: it is only ever written by pread(2), whose
+ * copy fails with EFAULT where a plain store would fault.
+ */
+#include "rdma/shm_initiator.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/thread.h"
+#include "rdma/token.h"
+
+#define MAX_SESSIONS 256
+#define MAX_TICKETS 64
+#define TICKET_MS 10000
+
+struct region {
+	uint32_t gen;
+	uint32_t writers;
+};
+
+struct session {
+	struct list link; /* under server->lock */
+	struct shm_server *server;
+	pthread_t thread;
+	int socket; /* owned */
+	char id[SHM_SESSION + 1];
+	char *map; /* owned mapping of size bytes */
+	size_t size;
+	struct shm_run runs[SHM_RUNS];
+	unsigned int nruns, nregions;
+
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	/* Under lock. */
+	struct region *regions; /* owned, nregions of them */
+	unsigned int users;     /* writes going on in all */
+	bool ended;
+};
+
+struct ticket {
+	char text[SHM_TICKET + 1];
+	uint64_t until_ms;
+};
+
+struct shm_server {
+	int socket; /* owned */
+	char name[64];
+	pthread_t thread;
+	bool started;
+
+	pthread_mutex_t lock;
+	pthread_cond_t gone; /* a session has left the list */
+	/* Under lock. */
+	struct list sessions;
+	unsigned int nsessions;
+	struct ticket tickets[MAX_TICKETS];
+	unsigned int next_ticket;
+	bool stop;
+};
+
+/* ---- sessions ---- */
+
+/* Where region i lies; false when there is none. */
+static bool region_place(const struct session *s, uint32_t i, uint64_t *off,
+			 uint64_t *len)
+{
+	for (unsigned int r = 0; r < s->nruns; r++) {
+		if (i < s->runs[r].count) {
+			*off = s->runs[r].off + i * s->runs[r].len;
+			*len = s->runs[r].len;
+			return true;
+		}
+		i -= (uint32_t)s->runs[r].count;
+	}
+	return false;
+}
+
+/* All of what a client claims, checked before it is believed. */
+static int check_hello(const struct shm_msg *m, int fd, unsigned int *nregions)
+{
+	const int seals = fcntl(fd, F_GET_SEALS);
+	uint64_t total = 0;
+	struct stat st;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) ||
+	    m->hello.size == 0 || (uint64_t)st.st_size != m->hello.size ||
+	    m->hello.nruns == 0 || m->hello.nruns > SHM_RUNS)
+		return -EINVAL;
+	for (unsigned int i = 0; i < m->hello.nruns; i++) {
+		const struct shm_run *r = &m->hello.runs[i];
+		uint64_t bytes;
+
+		if (r->len == 0 || r->count > SHM_MAX_REGIONS ||
+		    __builtin_mul_overflow(r->len, r->count, &bytes) ||
+		    r->off > m->hello.size || bytes > m->hello.size - r->off)
+			return -EINVAL;
+		total += r->count;
+	}
+	if (total == 0 || total > SHM_MAX_REGIONS)
+		return -EINVAL;
+	*nregions = (unsigned int)total;
+	return 0;
+}
+
+static bool redeem(struct shm_server *s, const char *ticket)
+{
+	LOCK_SCOPE(&s->lock);
+	for (int i = 0; i < MAX_TICKETS; i++) {
+		struct ticket *t = &s->tickets[i];
+
+		if (!t->text[0] || memcmp(t->text, ticket, SHM_TICKET) != 0)
+			continue;
+		t->text[0] = '\0';
+		return clock_ms() < t->until_ms;
+	}
+	return false;
+}
+
+/* Receives HELLO and its descriptor; *fd is owned, -1 for none. */
+static int receive_hello(int sock, struct shm_msg *m, int *fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {m, sizeof(*m)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.buf,
+			     .msg_controllen = sizeof(control.buf)};
+	const ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(c), sizeof(int));
+	return n == (ssize_t)sizeof(*m) && m->magic == SHM_MAGIC &&
+			       m->type == SHM_HELLO && *fd >= 0
+		       ? 0
+		       : -EINVAL;
+}
+
+static int set_up(struct session *s, const struct shm_msg *m, int fd)
+{
+	unsigned char id[SHM_SESSION / 2];
+	int err = check_hello(m, fd, &s->nregions);
+
+	if (err)
+		return err;
+	if (!redeem(s->server, m->hello.ticket))
+		return -EACCES;
+	memcpy(s->runs, m->hello.runs, sizeof(s->runs));
+	s->nruns = (unsigned int)m->hello.nruns;
+	s->regions = calloc(s->nregions, sizeof(*s->regions));
+	if (!s->regions)
+		return -ENOMEM;
+	s->map = mmap(NULL, m->hello.size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      fd, 0);
+	if (s->map == MAP_FAILED) {
+		s->map = NULL;
+		return -errno;
+	}
+	s->size = m->hello.size;
+	random_bytes(id, sizeof(id));
+	format_hex(id, sizeof(id), s->id);
+	return 0;
+}
+
+/* Gives the region a new generation and waits until the old one is unused. */
+static bool retire_key(struct session *s, uint32_t region, uint32_t gen)
+{
+	LOCK_SCOPE(&s->lock);
+	if (region >= s->nregions)
+		return false;
+	s->regions[region].gen = gen;
+	while (s->regions[region].writers > 0)
+		pthread_cond_wait(&s->idle, &s->lock);
+	return true;
+}
+
+static void serve_revokes(struct session *s)
+{
+	struct shm_msg m;
+
+	while (recv(s->socket, &m, sizeof(m), 0) == (ssize_t)sizeof(m)) {
+		if (m.magic != SHM_MAGIC || m.type != SHM_REVOKE ||
+		    !retire_key(s, m.revoke.region, m.revoke.gen))
+			break;
+		m.type = SHM_REVOKED;
+		if (send(s->socket, &m, sizeof(m), MSG_NOSIGNAL) < 0)
+			break;
+	}
+}
+
+static void publish(struct session *s)
+{
+	LOCK_SCOPE(&s->server->lock);
+	list_add_tail(&s->server->sessions, &s->link);
+}
+
+/* No new write begins, and those that go on end. */
+static void drain(struct session *s)
+{
+	{
+		LOCK_SCOPE(&s->server->lock);
+		list_del(&s->link);
+	}
+	LOCK_SCOPE(&s->lock);
+	s->ended = true;
+	while (s->users > 0)
+		pthread_cond_wait(&s->idle, &s->lock);
+}
+
+static void free_session(struct session *s)
+{
+	struct shm_server *server = s->server;
+
+	if (s->map)
+		munmap(s->map, s->size);
+	free(s->regions);
+	close(s->socket);
+	pthread_mutex_destroy(&s->lock);
+	pthread_cond_destroy(&s->idle);
+	free(s);
+	LOCK_SCOPE(&server->lock);
+	server->nsessions--;
+	pthread_cond_broadcast(&server->gone);
+}
+
+static void *run_session(void *arg)
+{
+	struct session *s = arg;
+	struct shm_msg hello = {0},
+		       welcome = {.magic = SHM_MAGIC, .type = SHM_WELCOME};
+	int fd = -1;
+
+	pthread_detach(pthread_self());
+	welcome.status = receive_hello(s->socket, &hello, &fd);
+	if (!welcome.status)
+		welcome.status = set_up(s, &hello, fd);
+	if (fd >= 0)
+		close(fd);
+	memcpy(welcome.welcome.session, s->id, SHM_SESSION);
+	if (!welcome.status)
+		publish(s);
+	else
+		log_warning("shm: a client's memory was not taken: %s",
+			    strerror(-welcome.status));
+	if (send(s->socket, &welcome, sizeof(welcome), MSG_NOSIGNAL) > 0 &&
+	    !welcome.status)
+		serve_revokes(s);
+	drain(s);
+	free_session(s);
+	return NULL;
+}
+
+static void start_session(struct shm_server *server, int sock)
+{
+	const struct timeval patience = {.tv_sec = 10};
+	const struct timeval forever = {0};
+	struct session *s;
+
+	{
+		LOCK_SCOPE(&server->lock);
+		if (server->stop || server->nsessions >= MAX_SESSIONS) {
+			close(sock);
+			return;
+		}
+		server->nsessions++;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		goto fail;
+	s->server = server;
+	s->socket = sock;
+	list_init(&s->link);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->idle, NULL);
+	/* A peer that does not read must not hold a thread for ever. */
+	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
+	if (!thread_start(&s->thread, "shm-session", run_session, s))
+		return;
+	free(s);
+fail:
+	close(sock);
+	LOCK_SCOPE(&server->lock);
+	server->nsessions--;
+}
+
+static void *run_accept(void *arg)
+{
+	struct shm_server *s = arg;
+
+	for (;;) {
+		const int fd = accept4(s->socket, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd >= 0) {
+			start_session(s, fd);
+			continue;
+		}
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		return NULL; /* shut down, by shm_server_free */
+	}
+}
+
+/* ---- the server ---- */
+
+static int listen_on(struct shm_server *s)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	unsigned char id[16];
+	char hex[33];
+	socklen_t len;
+
+	random_bytes(id, sizeof(id));
+	format_hex(id, sizeof(id), hex);
+	snprintf(s->name, sizeof(s->name), "s3rdma-%s", hex);
+	memcpy(addr.sun_path + 1, s->name, strlen(s->name));
+	len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+			  strlen(s->name));
+	s->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (s->socket < 0 ||
+	    bind(s->socket, (const struct sockaddr *)&addr, len) ||
+	    listen(s->socket, 64))
+		return -errno;
+	return 0;
+}
+
+int shm_server_new(struct shm_server **out)
+{
+	struct shm_server *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->gone, NULL);
+	list_init(&s->sessions);
+	err = listen_on(s);
+	if (!err) {
+		err = thread_start(&s->thread, "shm-accept", run_accept, s);
+		s->started = !err;
+	}
+	if (err) {
+		shm_server_free(s);
+		return err;
+	}
+	*out = s;
+	return 0;
+}
+
+static void end_sessions(struct shm_server *s)
+{
+	struct list *e, *n;
+
+	LOCK_SCOPE(&s->lock);
+	s->stop = true;
+	list_for_each_safe(e, n, &s->sessions) shutdown(
+		container_of(e, struct session, link)->socket, SHUT_RDWR);
+	while (s->nsessions > 0)
+		pthread_cond_wait(&s->gone, &s->lock);
+}
+
+void shm_server_free(struct shm_server *s)
+{
+	if (!s)
+		return;
+	if (s->started) {
+		shutdown(s->socket, SHUT_RDWR);
+		pthread_join(s->thread, NULL);
+		end_sessions(s);
+	}
+	if (s->socket >= 0)
+		close(s->socket);
+	pthread_cond_destroy(&s->gone);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+const char *shm_server_name(const struct shm_server *s)
+{
+	return s->name;
+}
+
+void shm_server_ticket(struct shm_server *s, char out[SHM_TICKET + 1])
+{
+	unsigned char raw[SHM_TICKET / 2];
+	struct ticket *t;
+
+	random_bytes(raw, sizeof(raw));
+	format_hex(raw, sizeof(raw), out);
+	LOCK_SCOPE(&s->lock);
+	t = &s->tickets[s->next_ticket];
+	s->next_ticket = (s->next_ticket + 1) % MAX_TICKETS;
+	memcpy(t->text, out, sizeof(t->text));
+	t->until_ms = clock_ms() + TICKET_MS;
+}
+
+/* ---- writes ---- */
+
+/* Under the server's lock: counts a write into the window. */
+static int claim_in(struct session *x, const struct token_shm *t, uint64_t len,
+		    char **addr)
+{
+	uint64_t place, room;
+
+	LOCK_SCOPE(&x->lock);
+	if (!region_place(x, t->region, &place, &room) || t->off > room ||
+	    t->len > room - t->off || len > t->len)
+		return -EINVAL;
+	if (x->ended || x->regions[t->region].gen != t->gen)
+		return -ESTALE;
+	x->regions[t->region].writers++;
+	x->users++;
+	*addr = x->map + place + t->off;
+	return 0;
+}
+
+/* Claims the window that the token names: counted until unclaim. */
+static int claim(struct shm_server *s, const struct token_shm *t, uint64_t len,
+		 struct session **out, char **addr)
+{
+	struct list *e, *n;
+
+	LOCK_SCOPE(&s->lock);
+	list_for_each_safe(e, n, &s->sessions)
+	{
+		struct session *x = container_of(e, struct session, link);
+
+		if (memcmp(x->id, t->session, SHM_SESSION) != 0)
+			continue;
+		*out = x;
+		return claim_in(x, t, len, addr);
+	}
+	return -ESTALE;
+}
+
+static void unclaim(struct session *x, uint32_t region)
+{
+	LOCK_SCOPE(&x->lock);
+	x->regions[region].writers--;
+	x->users--;
+	if (x->regions[region].writers == 0 || x->users == 0)
+		pthread_cond_broadcast(&x->idle);
+}
+
+int shm_server_read(struct shm_server *s, const char *token, int fd,
+		    uint64_t off, uint64_t len)
+{
+	struct session *x = NULL;
+	struct token_shm t;
+	char *to = NULL;
+	int err = token_shm_parse(token, &t);
+
+	if (!err)
+		err = claim(s, &t, len, &x, &to);
+	if (err)
+		return err;
+	while (!err && len > 0) {
+		const ssize_t n = pread(fd, to, len, (off_t)off);
+
+		if (n <= 0) {
+			err = n < 0 ? -errno : -EIO;
+			break;
+		}
+		to += n;
+		off += (uint64_t)n;
+		len -= (uint64_t)n;
+	}
+	unclaim(x, t.region);
+	return err;
+}

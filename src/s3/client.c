@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The operations: submit for data, and blocking calls for metadata, which
+ * wait for the loop's thread on a condition of their own.
+ */
+#include <assert.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "s3/engine.h"
+#include "s3/list.h"
+#include "s3/retry.h"
+#include "s3/s3.h"
+#include "s3/uri.h"
+
+#define PAGE_MAX (64U << 20) /* bytes of one listing page */
+
+struct s3 {
+	/* Constant after s3_new. */
+	struct s3_config cfg;
+	struct s3_url urls[S3_URLS_MAX];
+	struct creds_source *creds; /* borrowed */
+	struct engine *engine;      /* owned */
+
+	atomic_ullong get, head, list, other, retries, errors;
+};
+
+int s3_new(const struct s3_config *cfg, struct creds_source *creds,
+	   struct s3 **out)
+{
+	struct s3 *s3 = calloc(1, sizeof(*s3));
+	int err = 0;
+
+	if (!s3)
+		return -ENOMEM;
+	s3->cfg = *cfg;
+	s3->creds = creds;
+	if (s3->cfg.loops == 0) {
+		const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+		s3->cfg.loops = cpus < 2 ? 1 : cpus > 8 ? 4 : 2;
+	}
+	for (unsigned int i = 0; !err && i < cfg->nurls; i++) {
+		err = request_parse_url(cfg->urls[i], &s3->urls[i]);
+		if (err)
+			log_error("s3: \"%s\" is no endpoint: expected "
+				  "http://host[:port] or https://host[:port]",
+				  cfg->urls[i]);
+	}
+	if (!err)
+		err = engine_new(&s3->cfg, s3->urls, creds, &s3->engine);
+	if (err) {
+		free(s3);
+		return err;
+	}
+	*out = s3;
+	return 0;
+}
+
+void s3_free(struct s3 *s3)
+{
+	if (!s3)
+		return;
+	engine_free(s3->engine);
+	free(s3);
+}
+
+void s3_submit(struct s3 *s3, struct s3_call *call)
+{
+	atomic_ullong *count = call->method == S3_HEAD   ? &s3->head
+			       : call->method == S3_POST ? &s3->other
+			       : call->key               ? &s3->get
+							 : &s3->list;
+
+	atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+	engine_submit(s3->engine, call);
+}
+
+bool s3_on_loop(void)
+{
+	return engine_on_loop();
+}
+
+const struct s3_config *s3_get_config(const struct s3 *s3)
+{
+	return &s3->cfg;
+}
+
+void s3_count_retry(struct s3 *s3)
+{
+	atomic_fetch_add_explicit(&s3->retries, 1, memory_order_relaxed);
+}
+
+void s3_get_stats(struct s3 *s3, struct s3_stats *out)
+{
+	struct engine_stats e;
+
+	engine_get_stats(s3->engine, &e);
+	*out = (struct s3_stats){.get = atomic_load(&s3->get),
+				 .head = atomic_load(&s3->head),
+				 .list = atomic_load(&s3->list),
+				 .other = atomic_load(&s3->other),
+				 .retries = atomic_load(&s3->retries),
+				 .errors = atomic_load(&s3->errors),
+				 .loop_cpu_ns = e.cpu_ns,
+				 .in_flight = e.in_flight};
+}
+
+const char *s3_describe(const struct s3_call *call, char *buf, size_t cap)
+{
+	const struct s3_answer *a = &call->answer;
+
+	if (a->curl && !a->code[0])
+		snprintf(buf, cap, "%s", curl_easy_strerror(a->curl));
+	else if (a->code[0])
+		snprintf(buf, cap, "HTTP %d %s%s%s", a->status, a->code,
+			 a->message[0] ? ": " : "", a->message);
+	else
+		snprintf(buf, cap, "HTTP %d", a->status);
+	return buf;
+}
+
+void s3_log_failure(struct s3 *s3, const struct s3_call *call, const char *what)
+{
+	const struct s3_answer *a = &call->answer;
+	char why[256];
+
+	atomic_fetch_add_explicit(&s3->errors, 1, memory_order_relaxed);
+	log_error("s3: %s %s/%s at %s failed: %s (request id %s)", what,
+		  call->bucket ? call->bucket : "", call->key ? call->key : "",
+		  s3->urls[call->url].base, s3_describe(call, why, sizeof(why)),
+		  a->request_id[0] ? a->request_id : "none");
+}
+
+/* A call that somebody waits for. */
+struct waited {
+	struct s3_call call;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool done; /* under lock */
+};
+
+static void wake_waiter(struct s3_call *call)
+{
+	struct waited *w = call->ctx;
+
+	LOCK_SCOPE(&w->lock);
+	w->done = true;
+	pthread_cond_signal(&w->changed);
+}
+
+static void waited_start(struct s3 *s3, struct waited *w)
+{
+	assert(!s3_on_loop());
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->changed, NULL);
+	w->done = false;
+	w->call.ctx = w;
+	w->call.done = wake_waiter;
+	s3_submit(s3, &w->call);
+}
+
+static void waited_end(struct waited *w)
+{
+	{
+		LOCK_SCOPE(&w->lock);
+		while (!w->done)
+			pthread_cond_wait(&w->changed, &w->lock);
+	}
+	pthread_cond_destroy(&w->changed);
+	pthread_mutex_destroy(&w->lock);
+}
+
+/*
+ * Shall the call be made again?  Sets its delay.  err is the verdict's.
+ */
+static bool again(struct s3 *s3, struct s3_call *call, unsigned int attempt,
+		  uint64_t until_ms, int *err)
+{
+	const struct s3_answer *a = &call->answer;
+	const struct s3_verdict v = s3_error_classify(a->curl, a->status,
+						      a->code);
+
+	*err = v.err;
+	if (!v.err || v.retry == S3_RETRY_NEVER || clock_ms() >= until_ms)
+		return false;
+	if (v.retry == S3_RETRY_REFRESH) {
+		if (attempt > 0)
+			return false;
+		creds_refresh(s3->creds);
+	}
+	call->delay_ms = s3_retry_delay(attempt, random_u32());
+	s3_count_retry(s3);
+	return true;
+}
+
+/* Runs a call to its end.  ENOENT and ESTALE are ordinary and not logged. */
+static int run(struct s3 *s3, struct waited *w, const char *what)
+{
+	/* Who sets a limit of his own reports the failure himself. */
+	const bool limit_is_callers = w->call.timeout_ms != 0;
+	const uint64_t limit = w->call.timeout_ms ? w->call.timeout_ms
+						  : s3->cfg.deadline_ms;
+	const uint64_t until = clock_ms() + limit;
+	unsigned int attempt = 0;
+	int err;
+
+	do {
+		const uint64_t now = clock_ms();
+
+		if (w->call.timeout_ms)
+			w->call.timeout_ms = until > now ? until - now : 1;
+		waited_start(s3, w);
+		waited_end(w);
+	} while (again(s3, &w->call, attempt++, until, &err));
+	if (err && err != -ENOENT && err != -ESTALE && !limit_is_callers)
+		s3_log_failure(s3, &w->call, what);
+	return err;
+}
+
+static void take_attr(const struct s3_answer *a, struct s3_attr *out)
+{
+	out->size = a->content_length == UINT64_MAX ? 0 : a->content_length;
+	out->mtime = a->last_modified;
+	snprintf(out->etag, sizeof(out->etag), "%s", a->etag);
+	snprintf(out->content_type, sizeof(out->content_type), "%s",
+		 a->content_type);
+	snprintf(out->storage_class, sizeof(out->storage_class), "%s",
+		 a->storage_class);
+}
+
+struct meta_sink {
+	struct waited w; /* first: the call's context is it */
+	void (*meta)(void *ctx, const char *name, const char *value);
+	void *ctx;
+};
+
+static void forward_meta(struct s3_call *call, const char *name,
+			 const char *value)
+{
+	struct meta_sink *m = container_of(call, struct meta_sink, w.call);
+
+	m->meta(m->ctx, name, value);
+}
+
+int s3_head(struct s3 *s3, const char *bucket, const char *key,
+	    void (*meta)(void *ctx, const char *name, const char *value),
+	    void *ctx, struct s3_attr *out)
+{
+	struct meta_sink m = {
+		.w.call = {.method = S3_HEAD, .bucket = bucket, .key = key},
+		.meta = meta,
+		.ctx = ctx};
+	int err;
+
+	if (meta)
+		m.w.call.meta = forward_meta;
+	err = run(s3, &m.w, "HEAD");
+	if (!err)
+		take_attr(&m.w.call.answer, out);
+	return err;
+}
+
+/* A listing page as it arrives. */
+struct page {
+	struct waited w; /* first */
+	struct strbuf body;
+};
+
+static bool take_body(struct s3_call *call, const char *data, size_t n)
+{
+	struct page *p = container_of(call, struct page, w.call);
+
+	if (call->answer.body == 0)
+		p->body.len = 0; /* a new attempt: the last one broke off */
+	strbuf_add(&p->body, data, n);
+	return !p->body.failed;
+}
+
+static void add_param(struct strbuf *q, const char *name, const char *value)
+{
+	char enc[3 * 4096 + 1];
+
+	if (uri_encode(value, strlen(value), false, enc, sizeof(enc))) {
+		q->failed = true;
+		return;
+	}
+	strbuf_printf(q, "%s%s=%s", q->len ? "&" : "", name, enc);
+}
+
+/* The query of a page, in canonical order. */
+static void list_query(const struct s3_list *l, const char *token,
+		       struct strbuf *q)
+{
+	char max[16];
+
+	if (!l->bucket)
+		return;
+	if (token)
+		add_param(q, "continuation-token", token);
+	if (l->delimiter && *l->delimiter)
+		add_param(q, "delimiter", l->delimiter);
+	add_param(q, "encoding-type", "url");
+	add_param(q, "list-type", "2");
+	if (l->max_keys) {
+		snprintf(max, sizeof(max), "%u", l->max_keys);
+		add_param(q, "max-keys", max);
+	}
+	add_param(q, "prefix", l->prefix ? l->prefix : "");
+}
+
+/* One page; *next gets the owned token of the one behind it, or NULL. */
+static int list_page(struct s3 *s3, const struct s3_list *l, const char *token,
+		     char **next, struct s3_answer *answer)
+{
+	struct page p = {.w.call = {.method = S3_GET,
+				    .bucket = l->bucket,
+				    .timeout_ms = l->timeout_ms}};
+	struct list_parser *parser = NULL;
+	struct strbuf query;
+	int err;
+
+	strbuf_init(&query, 7000);
+	strbuf_init(&p.body, PAGE_MAX);
+	list_query(l, token, &query);
+	p.w.call.query = query.len ? query.s : NULL;
+	p.w.call.sink = take_body;
+	err = query.failed ? -ENAMETOOLONG : run(s3, &p.w, "LIST");
+	if (answer)
+		*answer = p.w.call.answer;
+	if (!err)
+		err = list_parser_new(l->entry, l->ctx, &parser);
+	if (!err) {
+		err = list_parser_feed(parser, strbuf_str(&p.body), p.body.len,
+				       true);
+		if (err == -EBADMSG)
+			log_error("s3: %s answers a listing of %s with what "
+				  "is none",
+				  s3->urls[p.w.call.url].base,
+				  l->bucket ? l->bucket : "buckets");
+	}
+	*next = NULL;
+	if (!err && list_parser_page(parser)->truncated && !l->max_keys)
+		*next = strdup(list_parser_page(parser)->next);
+	list_parser_free(parser);
+	strbuf_free(&query);
+	strbuf_free(&p.body);
+	return err;
+}
+
+int s3_list(struct s3 *s3, const struct s3_list *l, struct s3_answer *answer)
+{
+	char *token = NULL, *next;
+	int err;
+
+	do {
+		err = list_page(s3, l, token, &next, answer);
+		/* A page that points to itself would be listed for ever. */
+		if (!err && next && (!*next || (token && !strcmp(token, next))))
+			err = -EBADMSG;
+		free(token);
+		token = next;
+	} while (!err && token);
+	free(token);
+	return err;
+}
+
+static int count_entry(void *ctx, const struct s3_entry *e)
+{
+	(void)e;
+	++*(unsigned int *)ctx;
+	return 0;
+}
+
+void s3_look(struct s3 *s3, const char *bucket, const char *key,
+	     struct s3_look *out)
+{
+	struct waited head = {
+		.call = {.method = S3_HEAD, .bucket = bucket, .key = key}};
+	char prefix[S3_KEY_MAX + 2];
+	unsigned int found = 0;
+	const struct s3_list l = {.bucket = bucket,
+				  .prefix = prefix,
+				  .max_keys = 1,
+				  .entry = count_entry,
+				  .ctx = &found};
+	const struct s3_answer *a = &head.call.answer;
+
+	/* The listing blocks; the HEAD is on its way meanwhile. */
+	waited_start(s3, &head);
+	snprintf(prefix, sizeof(prefix), "%s/", key);
+	out->prefix_err = s3_list(s3, &l, NULL);
+	if (!out->prefix_err && !found)
+		out->prefix_err = -ENOENT;
+	waited_end(&head);
+	out->object_err = s3_error_classify(a->curl, a->status, a->code).err;
+	if (!out->object_err)
+		take_attr(a, &out->object);
+	else if (out->object_err != -ENOENT)
+		/* The first try is in parallel, any other is a plain HEAD. */
+		out->object_err = s3_head(s3, bucket, key, NULL, NULL,
+					  &out->object);
+}

@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads: any may submit.  A loop's thread owns its multi handle, its easy
+ * handles (struct exec) and everything below "the loop's own"; only the inbox
+ * is shared, under the loop's lock, which is a leaf.
+ *
+ * A call is in the inbox, then delayed (its due time has not come), then
+ * waiting (no easy handle is free), then running on an exec, then done.
+ *
+ * curl drives us by sockets (epoll) and one timer.  The easy handles are
+ * reused for ever, and with them their connections: what a request costs
+ * beyond its bytes is what bounds small reads.
+ */
+#include "s3/engine.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "s3/answer.h"
+#include "s3/list.h"
+
+#define RECEIVE_BUFFER (512L << 10) /* measured: 16 KiB costs twice the CPU */
+
+struct loop;
+
+/* An easy handle with what one request needs. */
+struct exec {
+	struct list link; /* on loop->idle */
+	struct loop *loop;
+	CURL *easy;           /* owned */
+	struct s3_call *call; /* NULL while idle */
+	unsigned int sends;   /* how often curl began to send it */
+	struct request_wire wire;
+	struct curl_slist slist[REQUEST_HEADERS + 1];
+	char error_body[4096];
+	size_t error_len;
+};
+
+struct loop {
+	/* Constant after engine_new. */
+	struct engine *engine;
+	pthread_t thread;
+	bool started;
+	int epoll_fd, wake_fd; /* owned */
+	CURLM *multi;          /* owned */
+	struct exec *execs;    /* owned */
+	unsigned int nexecs;
+
+	pthread_mutex_t lock;
+	/* Under lock. */
+	struct list inbox;
+	bool stop;
+
+	/* The loop's own. */
+	struct list idle, waiting, delayed;
+	uint64_t curl_due_ms; /* 0: curl wants no timer */
+	struct request_auth auth;
+
+	/* Read by anybody. */
+	atomic_ullong cpu_ns;
+	atomic_uint load; /* calls between submit and done */
+	atomic_ullong begun;
+};
+
+struct engine {
+	const struct s3_config *cfg;
+	const struct s3_url *urls;
+	struct creds_source *creds;
+	struct loop *loops; /* owned */
+	unsigned int nloops;
+	atomic_uint next_url;
+	atomic_ullong url_down_until_ms[S3_URLS_MAX];
+};
+
+static _Thread_local bool on_loop;
+
+bool engine_on_loop(void)
+{
+	return on_loop;
+}
+
+/* The next endpoint in turn, past those that failed to connect just now. */
+static unsigned int choose_url(struct engine *e)
+{
+	const unsigned int n = e->cfg->nurls;
+	const unsigned int first = atomic_fetch_add(&e->next_url, 1);
+	const uint64_t now = clock_ms();
+
+	for (unsigned int i = 0; i < n; i++) {
+		const unsigned int u = (first + i) % n;
+
+		if (atomic_load(&e->url_down_until_ms[u]) <= now)
+			return u;
+	}
+	return first % n;
+}
+
+static size_t on_header(char *data, size_t size, size_t n, void *arg)
+{
+	struct exec *x = arg;
+
+	return answer_header(x->call, data, size * n) ? 0 : size * n;
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *arg)
+{
+	struct exec *x = arg;
+	struct s3_call *call = x->call;
+	const size_t len = size * n;
+	size_t keep = sizeof(x->error_body) - x->error_len;
+
+	if (call->answer.status >= 200 && call->answer.status < 300 &&
+	    call->sink) {
+		if (!call->sink(call, data, len))
+			return 0;
+		call->answer.body += len;
+		return len;
+	}
+	/* An error document: its beginning says all that we use. */
+	if (keep > len)
+		keep = len;
+	memcpy(x->error_body + x->error_len, data, keep);
+	x->error_len += keep;
+	return len;
+}
+
+/*
+ * Runs each time curl is about to send.  curl sends again by itself when a
+ * reused connection dies under a request; with a token out that must not
+ * happen, because the first copy may still be served.
+ */
+static int on_send(void *arg, char *remote, char *local, int rport, int lport)
+{
+	struct exec *x = arg;
+
+	(void)remote;
+	(void)local;
+	(void)rport;
+	(void)lport;
+	x->call->answer.sent = true;
+	if (x->sends++ > 0 && x->call->token)
+		return CURL_PREREQFUNC_ABORT;
+	return CURL_PREREQFUNC_OK;
+}
+
+static int set_up_easy(struct exec *x)
+{
+	const struct s3_config *cfg = x->loop->engine->cfg;
+	CURL *c = curl_easy_init();
+
+	x->easy = c;
+	if (!c)
+		return -ENOMEM;
+	curl_easy_setopt(c, CURLOPT_PRIVATE, x);
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+	curl_easy_setopt(c, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
+			 (long)cfg->connect_timeout_ms);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)cfg->attempt_timeout_ms);
+	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
+	curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, on_send);
+	curl_easy_setopt(c, CURLOPT_PREREQDATA, x);
+	curl_easy_setopt(c, CURLOPT_USERAGENT, "s3rdmafs");
+	if (cfg->ca_file)
+		curl_easy_setopt(c, CURLOPT_CAINFO, cfg->ca_file);
+	return 0;
+}
+
+static void set_method(struct exec *x)
+{
+	CURL *c = x->easy;
+
+	switch (x->call->method) {
+	case S3_GET:
+		curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
+		break;
+	case S3_HEAD:
+		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+		break;
+	case S3_POST:
+		curl_easy_setopt(c, CURLOPT_NOBODY, 0L);
+		curl_easy_setopt(c, CURLOPT_POST, 1L);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, "");
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, 0L);
+		break;
+	}
+}
+
+static void finish(struct loop *l, struct s3_call *call)
+{
+	call->done(call);
+	atomic_fetch_sub_explicit(&l->load, 1, memory_order_relaxed);
+}
+
+/* Ends a call that never reached curl. */
+static void refuse(struct loop *l, struct s3_call *call, int curl)
+{
+	answer_reset(&call->answer);
+	call->answer.curl = curl;
+	finish(l, call);
+}
+
+static void start(struct loop *l, struct exec *x, struct s3_call *call)
+{
+	struct engine *e = l->engine;
+
+	answer_reset(&call->answer);
+	call->url = choose_url(e);
+	creds_get(e->creds, &l->auth.creds);
+	if (request_build(call, e->cfg, &e->urls[call->url], &l->auth,
+			  time(NULL), &x->wire)) {
+		list_add(&l->idle, &x->link);
+		refuse(l, call, CURLE_URL_MALFORMAT);
+		return;
+	}
+	for (unsigned int i = 0; i < x->wire.nheaders; i++)
+		x->slist[i] = (struct curl_slist){
+			x->wire.headers[i],
+			i + 1 < x->wire.nheaders ? &x->slist[i + 1] : NULL};
+	x->call = call;
+	x->sends = 0;
+	x->error_len = 0;
+	set_method(x);
+	curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS,
+			 (long)(call->timeout_ms ? call->timeout_ms
+						 : e->cfg->attempt_timeout_ms));
+	curl_easy_setopt(x->easy, CURLOPT_URL, x->wire.url);
+	curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->slist);
+	atomic_fetch_add_explicit(&l->begun, 1, memory_order_relaxed);
+	if (curl_multi_add_handle(l->multi, x->easy) != CURLM_OK) {
+		x->call = NULL;
+		list_add(&l->idle, &x->link);
+		refuse(l, call, CURLE_OUT_OF_MEMORY);
+	}
+}
+
+/* Takes a finished exec off the multi and completes its call. */
+static void complete(struct loop *l, struct exec *x, CURLcode code)
+{
+	struct s3_call *call = x->call;
+	struct s3_answer *a = &call->answer;
+
+	curl_multi_remove_handle(l->multi, x->easy);
+	x->call = NULL;
+	list_add(&l->idle, &x->link); /* the last used is the warmest */
+	a->curl = (int)code;
+	if (x->error_len > 0)
+		list_parse_error(x->error_body, x->error_len, a);
+	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
+		atomic_store(&l->engine->url_down_until_ms[call->url],
+			     clock_ms() + 1000);
+	finish(l, call);
+}
+
+static void collect_finished(struct loop *l)
+{
+	CURLMsg *m;
+	int left;
+
+	while ((m = curl_multi_info_read(l->multi, &left))) {
+		struct exec *x;
+
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &x);
+		complete(l, x, m->data.result);
+	}
+}
+
+/* Moves what has arrived to where it waits; false once the loop shall end. */
+static bool take_inbox(struct loop *l)
+{
+	const uint64_t now = clock_ms();
+	struct list *e, *n;
+	struct list taken;
+
+	list_init(&taken);
+	{
+		LOCK_SCOPE(&l->lock);
+		list_for_each_safe(e, n, &l->inbox)
+		{
+			list_del(e);
+			list_add_tail(&taken, e);
+		}
+		if (l->stop) {
+			list_for_each_safe(e, n, &taken)
+			{
+				list_del(e);
+				list_add_tail(&l->waiting, e);
+			}
+			return false;
+		}
+	}
+	list_for_each_safe(e, n, &taken)
+	{
+		struct s3_call *call = container_of(e, struct s3_call, link);
+
+		list_del(e);
+		list_add_tail(call->due_ms > now ? &l->delayed : &l->waiting,
+			      e);
+	}
+	list_for_each_safe(e, n, &l->delayed)
+	{
+		if (container_of(e, struct s3_call, link)->due_ms > now)
+			continue;
+		list_del(e);
+		list_add_tail(&l->waiting, e);
+	}
+	return true;
+}
+
+static void start_waiting(struct loop *l)
+{
+	while (!list_empty(&l->waiting) && !list_empty(&l->idle)) {
+		struct s3_call *call = list_first(&l->waiting, struct s3_call,
+						  link);
+		struct exec *x = list_first(&l->idle, struct exec, link);
+
+		list_del(&call->link);
+		list_del(&x->link);
+		start(l, x, call);
+	}
+}
+
+/* How long epoll may sleep: until curl's timer or the next delayed call. */
+static int sleep_ms(struct loop *l)
+{
+	const uint64_t now = clock_ms();
+	uint64_t due = l->curl_due_ms ? l->curl_due_ms : UINT64_MAX;
+	struct list *e, *n;
+
+	list_for_each_safe(e, n, &l->delayed)
+	{
+		const uint64_t d =
+			container_of(e, struct s3_call, link)->due_ms;
+
+		due = d < due ? d : due;
+	}
+	if (due == UINT64_MAX)
+		return -1;
+	return due <= now ? 0 : (int)(due - now);
+}
+
+static int on_timer(CURLM *multi, long ms, void *arg)
+{
+	struct loop *l = arg;
+
+	(void)multi;
+	l->curl_due_ms = ms < 0 ? 0 : clock_ms() + (uint64_t)ms;
+	return 0;
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg,
+		     void *known)
+{
+	struct loop *l = arg;
+	struct epoll_event ev = {.data.fd = fd};
+
+	(void)easy;
+	if (what == CURL_POLL_REMOVE) {
+		epoll_ctl(l->epoll_fd, EPOLL_CTL_DEL, fd, &ev);
+		curl_multi_assign(l->multi, fd, NULL);
+		return 0;
+	}
+	if (what & CURL_POLL_IN)
+		ev.events |= EPOLLIN;
+	if (what & CURL_POLL_OUT)
+		ev.events |= EPOLLOUT;
+	epoll_ctl(l->epoll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev);
+	curl_multi_assign(l->multi, fd, l);
+	return 0;
+}
+
+static void handle_event(struct loop *l, const struct epoll_event *ev)
+{
+	uint64_t count;
+	int running, what = 0;
+
+	if (ev->data.fd == l->wake_fd) {
+		if (read(l->wake_fd, &count, sizeof(count)) < 0)
+			count = 0; /* another wake has taken it */
+		return;
+	}
+	if (ev->events & (EPOLLIN | EPOLLHUP))
+		what |= CURL_CSELECT_IN;
+	if (ev->events & EPOLLOUT)
+		what |= CURL_CSELECT_OUT;
+	if (ev->events & EPOLLERR)
+		what |= CURL_CSELECT_ERR;
+	curl_multi_socket_action(l->multi, ev->data.fd, what, &running);
+}
+
+/* Everything that is left ends unserved. */
+static void abort_all(struct loop *l)
+{
+	struct list *lists[] = {&l->waiting, &l->delayed};
+	struct list *e, *n;
+
+	for (unsigned int i = 0; i < l->nexecs; i++)
+		if (l->execs[i].call)
+			complete(l, &l->execs[i], CURLE_ABORTED_BY_CALLBACK);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		list_for_each_safe(e, n, lists[i])
+		{
+			list_del(e);
+			refuse(l, container_of(e, struct s3_call, link),
+			       CURLE_ABORTED_BY_CALLBACK);
+		}
+	}
+}
+
+static void *run_loop(void *arg)
+{
+	struct epoll_event events[64];
+	struct loop *l = arg;
+	int running;
+
+	on_loop = true;
+	while (take_inbox(l)) {
+		int n;
+
+		start_waiting(l);
+		atomic_store_explicit(&l->cpu_ns, clock_thread_cpu_ns(),
+				      memory_order_relaxed);
+		n = epoll_wait(l->epoll_fd, events, ARRAY_SIZE(events),
+			       sleep_ms(l));
+		for (int i = 0; i < n; i++)
+			handle_event(l, &events[i]);
+		if (l->curl_due_ms && clock_ms() >= l->curl_due_ms) {
+			l->curl_due_ms = 0;
+			curl_multi_socket_action(l->multi, CURL_SOCKET_TIMEOUT,
+						 0, &running);
+		}
+		collect_finished(l);
+	}
+	/* What completions submit meanwhile ends as well. */
+	do {
+		abort_all(l);
+		take_inbox(l);
+	} while (!list_empty(&l->waiting));
+	return NULL;
+}
+
+static int start_loop(struct engine *e, struct loop *l, unsigned int nexecs)
+{
+	struct epoll_event ev = {.events = EPOLLIN};
+
+	l->engine = e;
+	pthread_mutex_init(&l->lock, NULL);
+	list_init(&l->inbox);
+	list_init(&l->idle);
+	list_init(&l->waiting);
+	list_init(&l->delayed);
+	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	l->multi = curl_multi_init();
+	l->execs = calloc(nexecs, sizeof(*l->execs));
+	if (l->epoll_fd < 0 || l->wake_fd < 0)
+		return -errno;
+	if (!l->multi || !l->execs)
+		return -ENOMEM;
+	for (; l->nexecs < nexecs; l->nexecs++) {
+		struct exec *x = &l->execs[l->nexecs];
+
+		x->loop = l;
+		if (set_up_easy(x))
+			return -ENOMEM;
+		list_add_tail(&l->idle, &x->link);
+	}
+	ev.data.fd = l->wake_fd;
+	epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->wake_fd, &ev);
+	curl_multi_setopt(l->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l);
+	curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l);
+	curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, (long)nexecs);
+	l->started = !thread_start(&l->thread, "s3-loop", run_loop, l);
+	return l->started ? 0 : -EAGAIN;
+}
+
+int engine_new(const struct s3_config *cfg, const struct s3_url *urls,
+	       struct creds_source *creds, struct engine **out)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	int err = 0;
+
+	if (!e)
+		return -ENOMEM;
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	e->cfg = cfg;
+	e->urls = urls;
+	e->creds = creds;
+	e->loops = calloc(cfg->loops, sizeof(*e->loops));
+	if (!e->loops)
+		err = -ENOMEM;
+	while (!err && e->nloops < cfg->loops)
+		err = start_loop(e, &e->loops[e->nloops++],
+				 (cfg->connections + cfg->loops - 1) /
+					 cfg->loops);
+	if (err) {
+		engine_free(e);
+		return err;
+	}
+	*out = e;
+	return 0;
+}
+
+static void wake(struct loop *l)
+{
+	const uint64_t one = 1;
+
+	/* Fails only when the counter is full, and then it is awake. */
+	if (write(l->wake_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void stop_loop(struct loop *l)
+{
+	{
+		LOCK_SCOPE(&l->lock);
+		l->stop = true;
+	}
+	wake(l);
+	pthread_join(l->thread, NULL);
+}
+
+static void free_loop(struct loop *l)
+{
+	for (unsigned int i = 0; l->execs && i < l->nexecs; i++)
+		curl_easy_cleanup(l->execs[i].easy);
+	curl_multi_cleanup(l->multi);
+	free(l->execs);
+	if (l->epoll_fd >= 0)
+		close(l->epoll_fd);
+	if (l->wake_fd >= 0)
+		close(l->wake_fd);
+	pthread_mutex_destroy(&l->lock);
+}
+
+void engine_free(struct engine *e)
+{
+	if (!e)
+		return;
+	for (unsigned int i = 0; i < e->nloops; i++)
+		if (e->loops[i].started)
+			stop_loop(&e->loops[i]);
+	for (unsigned int i = 0; i < e->nloops; i++)
+		free_loop(&e->loops[i]);
+	free(e->loops);
+	free(e);
+}
+
+void engine_submit(struct engine *e, struct s3_call *call)
+{
+	struct loop *l = &e->loops[0];
+	bool was_empty;
+
+	for (unsigned int i = 1; i < e->nloops; i++)
+		if (atomic_load_explicit(&e->loops[i].load,
+					 memory_order_relaxed) <
+		    atomic_load_explicit(&l->load, memory_order_relaxed))
+			l = &e->loops[i];
+	atomic_fetch_add_explicit(&l->load, 1, memory_order_relaxed);
+	call->due_ms = call->delay_ms ? clock_ms() + call->delay_ms : 0;
+	{
+		LOCK_SCOPE(&l->lock);
+		was_empty = list_empty(&l->inbox);
+		list_add_tail(&l->inbox, &call->link);
+	}
+	if (was_empty)
+		wake(l);
+}
+
+void engine_get_stats(struct engine *e, struct engine_stats *out)
+{
+	*out = (struct engine_stats){0};
+	for (unsigned int i = 0; i < e->nloops; i++) {
+		out->cpu_ns += atomic_load(&e->loops[i].cpu_ns);
+		out->in_flight += atomic_load(&e->loops[i].load);
+		out->started += atomic_load(&e->loops[i].begun);
+	}
+}

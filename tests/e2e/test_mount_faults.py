@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every fault that the gateway can inject, over http and over shm: reads are
+right, or fail with the documented errno, and never give a wrong byte.  After
+each the pool is whole again.
+
+One gateway serves all cases; a fault belongs to the object whose key names
+it.  The fault `lie` (a server that claims a transfer it never made) is not
+among them: no client can tell such a server from an honest one."""
+import errno
+import os
+import threading
+
+from files import (FULL, MIB, MODES, Bucket, case, check_file, compile_c,
+                   finish, mounted, moved, note_skip, randread,
+                   randread_result, same, settled, share)
+from harness import Gateway, need_fuse
+
+SIZE = 9 * MIB + 4321  # two slots and a tail
+SECONDS, LATE_SECONDS = (5, 60) if FULL else (0.3, 3)
+# For the cases in which the server never recovers.
+DEADLINE = "2s"
+
+# name: (fault of a GET, whether it may end in an error and in which)
+RECOVERS = {
+    "r503": ("status=503:every=3", ()),
+    "r500": ("status=500:every=3", ()),
+    "r429": ("status=429:every=3", ()),
+    "reset": ("reset:every=3", ()),
+    "cut0": ("truncate=0:every=3", ()),
+    "cut1": ("truncate=100000:every=3", ()),
+    "delay": ("delay=150:every=3", ()),
+    "badtag": ("etag:every=3", ("EIO", "ESTALE")),
+    "norange": ("norange:every=3", ("EIO",)),
+    "short": ("short=70000:every=3", ("EIO",)),
+    "notoken": ("refuse-token:every=2", ()),
+    "never": ("refuse-token", ()),
+    "ignore": ("ignore-token:every=2", ()),
+    "ignores": ("ignore-token", ()),
+}
+
+# name: (fault, what every read must end in)
+FAILS = {
+    "dead503": ("status=503", "EIO"),
+    "deadreset": ("reset", "EIO"),
+    "deadcut": ("truncate=1000", "EIO"),
+    "deadshort": ("short=1000", "EIO right"),
+    "norangeall": ("norange", "EIO right"),
+    "deadtag": ("etag", "EIO ESTALE"),
+    "s403": ("status=403", "EACCES"),
+    "s404": ("status=404", "ENOENT"),
+    "s409": ("status=409", "EBUSY"),
+    "s412": ("status=412", "ESTALE"),
+}
+
+LATE = ["late%d" % i for i in range(10)]  # 90 MiB: more than the pool
+
+
+def faults():
+    yield from ("get:%s:key=%s-" % (f, k) for k, (f, _) in RECOVERS.items())
+    yield from ("get:%s:key=%s-" % (f, k) for k, (f, _) in FAILS.items())
+    for i, name in enumerate(LATE):
+        yield "get:late=%d:every=4:key=%s-" % (20 + 60 * i, name)
+    yield "head:status=503:every=2:key=head-"
+    yield "head:reset:every=2:key=headreset-"
+    yield "list:status=503:every=2:key=listed"
+    yield "list:reset:every=3:key=listed"
+
+
+def populate(gw):
+    bucket = Bucket(gw, "data")
+    seeds = {}
+    for i, name in enumerate(list(RECOVERS) + list(FAILS) + LATE):
+        seeds[name] = i << 36
+        bucket.fill(name + "-x", seeds[name], SIZE)
+    bucket.fill("clean", 99, 4 * SIZE)
+    bucket.fill("head-x", 5, 1000)
+    bucket.fill("headreset-x", 6, 1000)
+    for i in range(30):
+        bucket.put("listed/%d" % i, b"x" * i)
+    return seeds
+
+
+# Cases ----------------------------------------------------------------------
+
+def in_order(path, seed, may):
+    """Read from start to end; count the errors that the case may have."""
+    failed = off = 0
+    fd = os.open(path, os.O_RDONLY)
+    while off < SIZE:
+        try:
+            data = os.pread(fd, MIB, off)
+        except OSError as e:
+            name = errno.errorcode[e.errno]
+            assert name in may, "%s at %d" % (name, off)
+            failed += 1
+            off += MIB
+            continue
+        bad = same(data, seed, off)
+        assert data and not bad, "WRONG BYTES: %s" % (bad or "end of file")
+        off += len(data)
+    os.close(fd)
+    return failed
+
+
+def recovers(program, m, name, seed, may):
+    path = m.file(name + "-x")
+    before = m.stats()
+    failed = in_order(path, seed, may)
+    # Two handles on it, and then once more in order: what the random reads
+    # left in the pool must be right, too.
+    procs = [randread(program, [(path, seed, SIZE)], SECONDS, threads=4,
+                      one=one) for one in (True, False)]
+    results = [randread_result(p, SECONDS) for p in procs]
+    for r in results:
+        assert set(r["errors"]) <= set(may), r
+        assert r["reads"], r
+    failed += in_order(path, seed, may)
+    settled(m)
+    now = m.stats()
+    return "%d reads, %d failed, %d retries, %d quarantines, %s" % (
+        sum(r["reads"] for r in results),
+        failed + sum(sum(r["errors"].values()) for r in results),
+        now["requests"]["retries"] - before["requests"]["retries"],
+        now["quarantines"] - before["quarantines"], moved(m, before))
+
+
+def fails(m, name, seed, want):
+    """Every read fails alike, also the second."""
+    fd = os.open(m.file(name + "-x"), os.O_RDONLY)
+    for off in (0, 5 * MIB):
+        try:
+            data = os.pread(fd, 64 << 10, off)
+        except OSError as e:
+            got = errno.errorcode[e.errno]
+        else:
+            bad = same(data, seed, off)
+            assert data and not bad, "WRONG BYTES: %s" % (bad or "no byte")
+            got = "right"
+        assert got in want.split(), "%s, not %s" % (got, want)
+    os.close(fd)
+
+
+def late(program, m, seeds, mode):
+    """The server answers 500 and writes later: no byte of such a write may
+    ever be seen, although all slots are used again and again."""
+    before = m.stats()
+    targets = [(m.file(n + "-x"), seeds[n], SIZE) for n in LATE]
+    proc = randread(program, targets, LATE_SECONDS, threads=12)
+    r = randread_result(proc, LATE_SECONDS)
+    assert not r["errors"], r
+    for path, seed, size in targets:
+        check_file(path, seed, size)
+    settled(m)
+    now = m.stats()
+    quarantines = now["quarantines"] - before["quarantines"]
+    fences = now["fences"] - before["fences"]
+    if mode == "shm":
+        assert quarantines and fences, "%d quarantines, %d fences" % (
+            quarantines, fences)
+    return "%d reads, %d quarantines, %d fences, %s" % (
+        r["reads"], quarantines, fences, moved(m, before))
+
+
+def heads(m):
+    """The attributes come through although HEADs fail on the way."""
+    check_file(m.file("head-x"), 5, 1000)
+    check_file(m.file("headreset-x"), 6, 1000)
+
+
+def lists(m):
+    assert len(os.listdir(m.file("listed"))) == 30
+
+
+def others(m, mode):
+    """All those faults were of single objects.  Whether the mount still
+    trusts the one-sided path after them is its own affair, and told."""
+    before = m.stats()
+    check_file(m.file("clean"), 99, 4 * SIZE)
+    by_path = moved(m, before)
+    assert mode == "shm" or not by_path["shm"], by_path
+    return "by shm: %.0f %%" % (100 * share(by_path, "shm"))
+
+
+def together(calls):
+    threads = [threading.Thread(target=c[0], args=c[1:]) for c in calls]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+
+def all_of(mode, gw, program, seeds):
+    # What the server did wrong is told as warnings, or as errors where a
+    # read failed of it; a sanitizer's report is neither.
+    allow = ["warning:", "error:"]
+    with mounted(gw, "s3://data", mode, allow=allow) as m:
+        case(mode + ", head fails", heads, m)
+        case(mode + ", list fails", lists, m)
+        for name, (fault, may) in RECOVERS.items():
+            case("%s, %s" % (mode, fault), recovers, program, m, name,
+                 seeds[name], may)
+        case(mode + ", other objects", others, m, mode)
+    with mounted(gw, "s3://data", mode, allow=allow) as m:
+        case(mode + ", late", late, program, m, seeds, mode)
+    with mounted(gw, "s3://data", mode, allow=allow,
+                 request__deadline=DEADLINE) as m:
+        # They wait for the deadline, so they do it all at once.
+        together([(case, "%s, always %s" % (mode, fault), fails, m, name,
+                   seeds[name], want)
+                  for name, (fault, want) in FAILS.items()])
+        case(mode + ", the pool afterwards", settled, m)
+
+
+def main():
+    need_fuse()
+    program = compile_c("randread.c")
+    gw = Gateway(faults=faults()).start()
+    gw.allow.append("warning:")
+    seeds = populate(gw)
+    together([(case, mode + ", mounts end well", all_of, mode, gw, program,
+               seeds) for mode in MODES])
+    note_skip("lie", "a client cannot know that a server claims a transfer"
+              " that it did not make; no test asks it to")
+    gw.stop()
+    finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A server that is stopped (SIGSTOP) with 200 reads waiting: what the mount
+knows it still answers at once; after SIGCONT every read completes."""
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import harness
+from files import (FULL, KIB, MIB, MODES, SLOT, Bucket, case, finish, mount,
+                   same, settled, stat_past_kernel)
+from harness import Gateway, clean_env, need_fuse, wait_for
+
+COLD = ("cold", 7 << 40, 900 * MIB)   # 200 slots and more
+KNOWN = 100                           # files with known attributes
+WARM = ("warm", 9 << 40, 8 * MIB)
+READERS = 200
+LIMIT = 0.050 * harness.SLOW
+STOPPED = 20 if FULL else 2  # seconds, far below request.deadline
+
+
+def populate(gw):
+    bucket = Bucket(gw, "data")
+    bucket.fill(*COLD)
+    bucket.fill(*WARM)
+    for i in range(KNOWN):
+        bucket.put("known/%d" % i, b"k" * i)
+
+
+class Readers:
+    """One pread each of a range that is not in the pool."""
+
+    def __init__(self, path, size, step):
+        self.fd = os.open(path, os.O_RDONLY)
+        self.failures, self.done = [], 0
+        self.lock = threading.Lock()
+        self.threads = [
+            threading.Thread(target=self.read, args=(i * step, size),
+                             daemon=True) for i in range(READERS)]
+        for t in self.threads:
+            t.start()
+
+    def read(self, off, size):
+        try:
+            data = os.pread(self.fd, size, off)
+            bad = same(data, COLD[1], off)
+            if len(data) != size:
+                bad = "%d bytes at %d" % (len(data), off)
+        except OSError as e:
+            bad = "%s at %d" % (e, off)
+        with self.lock:
+            self.done += 1
+            if bad:
+                self.failures.append(bad)
+
+    def waiting(self):
+        """How many of this process sit in a read."""
+        return sum(in_read("/proc/self/task/" + t)
+                   for t in os.listdir("/proc/self/task"))
+
+    def join(self, seconds):
+        wait_for("all reads after SIGCONT (%d of %d)" % (
+            self.done, READERS), lambda: self.done == READERS, seconds)
+        os.close(self.fd)
+        assert not self.failures, "%d of %d: %s" % (
+            len(self.failures), READERS, self.failures[:3])
+
+
+NUMBERS = {"x86_64": ("0", "17"), "aarch64": ("63", "67")}
+
+
+def in_read(task):
+    """Is it inside read (of its standard input, as dd) or pread64?"""
+    try:
+        with open(task + "/syscall") as f:
+            words = f.read().split()
+    except OSError:
+        return False
+    read, pread = NUMBERS[os.uname().machine]
+    return words[0] == pread or words[:2] == [read, "0x0"]
+
+
+def slowest(call, *args):
+    """The longest of 100 calls, in seconds."""
+    worst = 0
+    for i in range(KNOWN):
+        start = time.monotonic()
+        call(i, *args)
+        worst = max(worst, time.monotonic() - start)
+    return worst
+
+
+def quick(text, call, *args):
+    worst = slowest(call, *args)
+    assert worst < LIMIT, "%s took %.0f ms" % (text, worst * 1000)
+    return "%s %.1f ms" % (text, worst * 1000)
+
+
+def stat_kernel(i, m):
+    assert os.stat(m.file("known/%d" % i)).st_size == i
+
+
+def stat_daemon(i, m):
+    stat_past_kernel(m.file("known/%d" % i))
+
+
+def read_warm(i, fd):
+    off = random.Random(i).randrange(WARM[2] - 64 * KIB)
+    n = 1 + (i * 655) % (64 * KIB)
+    bad = same(os.pread(fd, n, off), WARM[1], off)
+    assert not bad, "WRONG BYTES: " + bad
+
+
+def make_known(m, fd):
+    for i in range(KNOWN):
+        assert os.stat(m.file("known/%d" % i)).st_size == i
+    for off in range(0, WARM[2], MIB):
+        os.pread(fd, MIB, off)
+    for i in range(KNOWN):
+        read_warm(i, fd)
+
+
+def kill_a_reader(m):
+    """A process with a read waiting, after SIGKILL.  The kernel may keep it
+    until the read is answered, but no longer."""
+    p = subprocess.Popen(
+        ["dd", "if=" + m.file("cold"), "of=/dev/null", "bs=64K", "count=1",
+         "skip=14000"], env=clean_env(), stderr=subprocess.DEVNULL)
+    wait_for("dd to wait", lambda: in_read("/proc/%d" % p.pid), 5)
+    p.kill()
+    return p
+
+
+def stalled(gw, m, size, step, pool_is_free):
+    """The case.  Whatever goes wrong, the gateway is continued, so that the
+    test ends."""
+    warm = os.open(m.file("warm"), os.O_RDONLY)
+    make_known(m, warm)
+    gw.signal(signal.SIGSTOP)
+    rescue = threading.Timer(STOPPED + 30, gw.signal, [signal.SIGCONT])
+    rescue.start()
+    try:
+        readers = Readers(m.file("cold"), size, step)
+        wait_for("200 reads to wait", lambda: readers.waiting() >= READERS)
+        stopped = time.monotonic()
+        victim = kill_a_reader(m)
+        notes = []
+        while True:
+            notes = [quick("stat", stat_kernel, m),
+                     quick("stat past the kernel", stat_daemon, m)]
+            if pool_is_free:
+                notes.append(quick("cached read", read_warm, warm))
+            if time.monotonic() - stopped > STOPPED:
+                break
+        assert not readers.done, "%d reads ended meanwhile: %s" % (
+            readers.done, readers.failures[:3])
+        early = victim.poll() is not None
+    finally:
+        rescue.cancel()
+        gw.signal(signal.SIGCONT)
+    victim.wait(30 * harness.SLOW)
+    readers.join(60)
+    os.close(warm)
+    return ", ".join(notes) + ", the killed reader ended " + (
+        "at once" if early else "after SIGCONT")
+
+
+def main():
+    need_fuse()
+    gw = Gateway().start()
+    populate(gw)
+    for mode in MODES:
+        # Small reads: the pool has room for all, so nothing has to make way.
+        m = mount(gw, "s3://data", mode, cache_size="256MiB",
+                  allow=["warning:"])
+        case(mode + ", 200 small reads", stalled, gw, m, 4096, SLOT, True)
+        case(mode + ", the pool afterwards", settled, m)
+        case(mode + ", unmount", m.unmount)
+        # Every slot waits: cached chunks may have had to make way.
+        m = mount(gw, "s3://data", mode, cache_size="64MiB",
+                  allow=["warning:"])
+        case(mode + ", every slot waiting", stalled, gw, m, MIB, SLOT, False)
+        case(mode + ", that pool afterwards", settled, m)
+        case(mode + ", that unmount", m.unmount)
+    gw.stop()
+    finish()
+
+
+if __name__ == "__main__":
+    main()
