@@ -67,6 +67,11 @@ int s3_new(const struct s3_config *cfg, struct creds_source *creds,
 	return 0;
 }
 
+void s3_stop(struct s3 *s3)
+{
+	engine_stop(s3->engine);
+}
+
 void s3_free(struct s3 *s3)
 {
 	if (!s3)
@@ -82,7 +87,8 @@ void s3_submit(struct s3 *s3, struct s3_call *call)
 			       : call->key               ? &s3->get
 							 : &s3->list;
 
-	atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+	if (call->method != S3_WAIT)
+		atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 	engine_submit(s3->engine, call);
 }
 
@@ -181,6 +187,20 @@ static void waited_end(struct waited *w)
 	pthread_mutex_destroy(&w->lock);
 }
 
+int s3_offer(struct s3 *s3, const char *path, uint64_t timeout_ms,
+	     struct s3_answer *out)
+{
+	struct waited w = {.call = {.method = S3_POST,
+				    .path = path,
+				    .timeout_ms = timeout_ms}};
+	const struct s3_answer *a = &w.call.answer;
+
+	waited_start(s3, &w);
+	waited_end(&w);
+	*out = *a;
+	return s3_error_classify(a->curl, a->status, a->code).err;
+}
+
 /*
  * Shall the call be made again?  Sets its delay.  err is the verdict's.
  */
@@ -192,6 +212,8 @@ static bool again(struct s3 *s3, struct s3_call *call, unsigned int attempt,
 						      a->code);
 
 	*err = v.err;
+	if (a->curl == CURLE_ABORTED_BY_CALLBACK)
+		return false; /* the client is being stopped */
 	if (!v.err || v.retry == S3_RETRY_NEVER || clock_ms() >= until_ms)
 		return false;
 	if (v.retry == S3_RETRY_REFRESH) {

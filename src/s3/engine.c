@@ -59,7 +59,7 @@ struct loop {
 	pthread_mutex_t lock;
 	/* Under lock. */
 	struct list inbox;
-	bool stop;
+	bool stop, ended; /* ended: the thread takes nothing any more */
 
 	/* The loop's own. */
 	struct list idle, waiting, delayed;
@@ -201,6 +201,8 @@ static void set_method(struct exec *x)
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, "");
 		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, 0L);
 		break;
+	case S3_WAIT:
+		break;
 	}
 }
 
@@ -327,8 +329,25 @@ static bool take_inbox(struct loop *l)
 	return true;
 }
 
+/* Ends the waits that are over: they need no handle. */
+static void end_waits(struct loop *l)
+{
+	struct list *e, *n;
+
+	list_for_each_safe(e, n, &l->waiting)
+	{
+		struct s3_call *call = container_of(e, struct s3_call, link);
+
+		if (call->method != S3_WAIT)
+			continue;
+		list_del(e);
+		refuse(l, call, CURLE_OK);
+	}
+}
+
 static void start_waiting(struct loop *l)
 {
+	end_waits(l);
 	while (!list_empty(&l->waiting) && !list_empty(&l->idle)) {
 		struct s3_call *call = list_first(&l->waiting, struct s3_call,
 						  link);
@@ -427,6 +446,15 @@ static void abort_all(struct loop *l)
 	}
 }
 
+/* Under stop: true when nothing came any more, and nothing will. */
+static bool end_inbox(struct loop *l)
+{
+	take_inbox(l);
+	LOCK_SCOPE(&l->lock);
+	l->ended = list_empty(&l->inbox) && list_empty(&l->waiting);
+	return l->ended;
+}
+
 static void *run_loop(void *arg)
 {
 	struct epoll_event events[64];
@@ -452,10 +480,9 @@ static void *run_loop(void *arg)
 		collect_finished(l);
 	}
 	/* What completions submit meanwhile ends as well. */
-	do {
+	do
 		abort_all(l);
-		take_inbox(l);
-	} while (!list_empty(&l->waiting));
+	while (!end_inbox(l));
 	return NULL;
 }
 
@@ -555,13 +582,20 @@ static void free_loop(struct loop *l)
 	pthread_mutex_destroy(&l->lock);
 }
 
+void engine_stop(struct engine *e)
+{
+	for (unsigned int i = 0; i < e->nloops; i++) {
+		if (e->loops[i].started)
+			stop_loop(&e->loops[i]);
+		e->loops[i].started = false;
+	}
+}
+
 void engine_free(struct engine *e)
 {
 	if (!e)
 		return;
-	for (unsigned int i = 0; i < e->nloops; i++)
-		if (e->loops[i].started)
-			stop_loop(&e->loops[i]);
+	engine_stop(e);
 	for (unsigned int i = 0; i < e->nloops; i++)
 		free_loop(&e->loops[i]);
 	free(e->loops);
@@ -571,7 +605,7 @@ void engine_free(struct engine *e)
 void engine_submit(struct engine *e, struct s3_call *call)
 {
 	struct loop *l = &e->loops[0];
-	bool was_empty;
+	bool was_empty = false, ended;
 
 	for (unsigned int i = 1; i < e->nloops; i++)
 		if (atomic_load_explicit(&e->loops[i].load,
@@ -582,10 +616,15 @@ void engine_submit(struct engine *e, struct s3_call *call)
 	call->due_ms = call->delay_ms ? clock_ms() + call->delay_ms : 0;
 	{
 		LOCK_SCOPE(&l->lock);
-		was_empty = list_empty(&l->inbox);
-		list_add_tail(&l->inbox, &call->link);
+		ended = l->ended;
+		if (!ended) {
+			was_empty = list_empty(&l->inbox);
+			list_add_tail(&l->inbox, &call->link);
+		}
 	}
-	if (was_empty)
+	if (ended)
+		refuse(l, call, CURLE_ABORTED_BY_CALLBACK);
+	else if (was_empty)
 		wake(l);
 }
 

@@ -17,6 +17,9 @@ struct engine_stats {
 /* cfg, urls and creds are borrowed for the engine's life. */
 int engine_new(const struct s3_config *cfg, const struct s3_url *urls,
 	       struct creds_source *creds, struct engine **out);
+
+/* Ends every call, and every later one at once; joins the loops. */
+void engine_stop(struct engine *e);
 void engine_free(struct engine *e);
 void engine_submit(struct engine *e, struct s3_call *call);
 void engine_get_stats(struct engine *e, struct engine_stats *out);

@@ -40,6 +40,8 @@ static const char *method_name(enum s3_method m)
 		return "HEAD";
 	case S3_POST:
 		return "POST";
+	case S3_WAIT:
+		break;
 	}
 	return "GET";
 }

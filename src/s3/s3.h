@@ -70,7 +70,8 @@ struct s3_answer {
 	char offer[160]; /* x-s3rdma-shm: where to take memory to */
 };
 
-enum s3_method { S3_GET, S3_HEAD, S3_POST };
+/* S3_WAIT sends nothing: done is called once delay_ms are over. */
+enum s3_method { S3_GET, S3_HEAD, S3_POST, S3_WAIT };
 
 struct s3_call {
 	/* Set by the caller; borrowed until done. */
@@ -108,7 +109,11 @@ struct s3_call {
 int s3_new(const struct s3_config *cfg, struct creds_source *creds,
 	   struct s3 **out);
 
-/* Ends every call (curl = CURLE_ABORTED_BY_CALLBACK), joins the loops. */
+/* Ends every call, and each later one at once, with curl =
+ * CURLE_ABORTED_BY_CALLBACK; joins the loops. */
+void s3_stop(struct s3 *s3);
+
+/* No call may be made any more. */
 void s3_free(struct s3 *s3);
 
 /* Never blocks.  done may run before this returns. */
@@ -154,6 +159,11 @@ struct s3_attr {
 int s3_head(struct s3 *s3, const char *bucket, const char *key,
 	    void (*meta)(void *ctx, const char *name, const char *value),
 	    void *ctx, struct s3_attr *out);
+
+/* One POST without a body to a path of the server's own, no retry.  The answer
+ * is out's whatever comes. */
+int s3_offer(struct s3 *s3, const char *path, uint64_t timeout_ms,
+	     struct s3_answer *out);
 
 /* One entry of a listing; valid during the callback. */
 struct s3_entry {

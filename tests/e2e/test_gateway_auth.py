@@ -8,7 +8,7 @@ is stored.
 import re
 
 from s3client import (EMPTY_SHA, STREAM, UNSIGNED, Server, Signer, amz_date,
-                      case, etag, http_date, main, ok, refused, same)
+                      case, each, etag, http_date, main, ok, refused, same)
 
 DATA = b"the object" * 100
 
@@ -51,8 +51,10 @@ def refuse_all(t, b, client, status, code, **sign):
 def wrong_key_id(t):
     b = stocked(t)
     refuse_all(t, b, t.s3.other(ak="NOSUCHKEY"), 403, "InvalidAccessKeyId")
-    for ak in (t.ak + "x", t.ak[:-1], t.ak.upper(), "x" * 2000):
+    for ak in (t.ak + "x", t.ak[:-1], t.ak.upper()):
         refused(t.s3.other(ak=ak).get(b, "k"), 403, "InvalidAccessKeyId")
+    r = t.s3.other(ak="x" * 2000).get(b, "k")
+    refused(r, r.status, "InvalidAccessKeyId", "AuthorizationHeaderMalformed")
 
 
 @case
@@ -99,10 +101,9 @@ def dates_that_are_none(t):
 @case
 def wrong_scope(t):
     b = stocked(t)
-    refused(t.s3.call("GET", b, "k", region="eu-west-9"), 400,
-            "AuthorizationHeaderMalformed")
-    refused(t.s3.call("GET", b, "k", service="ec2"), 400,
-            "AuthorizationHeaderMalformed")
+    each([{"region": "eu-west-9"}, {"service": "ec2"}, {"region": ""}],
+         lambda a: refused(t.s3.call("GET", b, "k", **a), 400,
+                           "AuthorizationHeaderMalformed"))
     unchanged(t, b)
 
 
@@ -295,12 +296,10 @@ def presigned_and_time(t):
     refused(ask(when=7200, expires=60), 403, "AccessDenied")
     ok(ask(when=-7200, expires=10000))  # no skew rule, only the expiry
     ok(ask(expires=604800))
-    for e in (604801, 0, -1, "x", "", "99999999999999999999"):
-        r = ask(expires=e)
-        if e == 0:  # valid for no time at all
-            assert r.status in (400, 403), r
-            continue
-        refused(r, 400, "AuthorizationQueryParametersError")
+    assert ask(when=-2, expires=0).status in (400, 403)
+    each([604801, -1, "x", "", "99999999999999999999", "60x", " 60"],
+         lambda e: refused(ask(expires=e), 400,
+                           "AuthorizationQueryParametersError"))
     expired = t.s3.presign("PUT", b, "k", when=-120, expires=60)
     refused(t.s3.send_presigned("PUT", expired, body=b"x"), 403,
             "AccessDenied")
@@ -388,6 +387,7 @@ def date_header_instead(t):
 main(Server(), ceph={
     "wrong_scope": "any region is accepted",
     "anonymous": "ListBuckets and new buckets answer otherwise",
+    "dates_that_are_none": "takes a date without Z",
     "query_is_canonical": "values of one name are not sorted",
     "presigned_and_time": "takes a URL of the future",
     "presigned_incomplete": "AccessDenied",

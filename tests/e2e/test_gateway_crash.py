@@ -17,8 +17,8 @@ import threading
 import time
 
 import harness
-from s3client import (Client, Server, case, checksum, etag, main, md5,
-                      mp_etag, ok, same)
+from s3client import (Client, Server, case, checksum, etag, main, md5, mp_etag,
+                      ok, same)
 
 MIB = 1 << 20
 SIZES = (0, 1, 100, 4096, 65537, 300000, MIB, 3 * MIB + 1, 8 * MIB + 5)
@@ -58,7 +58,8 @@ class Version:
 
 def version_of(r):
     """The version that a reply to GET is, after a look at all of it."""
-    v = Version.all[r["x-amz-meta-v"]]
+    v = Version.all.get(r["x-amz-meta-v"])
+    assert v, "an object that nobody wrote: %r" % r
     v.check(r)
     return v
 
@@ -252,9 +253,8 @@ def finish_uploads(t, b, writers):
 PARTS = {(len(p), etag(p)) for blob in BLOBS for p in parts_of(blob)}
 
 
-def bytes_below(top):
-    return sum(os.lstat(os.path.join(d, f)).st_size
-               for d, _, fs in os.walk(top) for f in fs)
+def files_below(top):
+    return [os.path.join(d, f) for d, _, fs in os.walk(top) for f in fs]
 
 
 def stocked(t):
@@ -301,10 +301,54 @@ def leaves_nothing(t, b):
     t.gw.kill()
     t.gw.start()
     t.s3.close()
-    left = bytes_below(t.gw.root)
-    assert left < 65536, "%d bytes are left in the root: %s" % (
-        left, [os.path.join(d, f) for d, _, fs in os.walk(t.gw.root)
-               for f in fs][:20])
+    files = files_below(t.gw.root)
+    size = sum(os.lstat(f).st_size for f in files)
+    assert size < 65536 and len(files) < 10, (
+        "%d files with %d bytes are left in the root: %s" % (
+            len(files), size, files[:10]))
+
+
+@case
+def ended_uploads_leave_nothing(t):
+    """Killed while uploads of many parts are aborted and completed: each is
+    there or not, and no parts stay that no upload owns."""
+    t.must_be_ours()
+    b, rnd = t.bucket("ends"), random.Random(SEED)
+    for _ in range(max(2, KILLS // 6)):
+        ups = [("k%d" % i, t.s3.start_upload(b, "k%d" % i)) for i in range(6)]
+        for key, up in ups:
+            for n in range(1, 41):
+                t.s3.put_part(b, key, up, n, b"%d" % n)
+        jobs = [Ender(t, b, key, up, i % 2) for i, (key, up) in
+                enumerate(ups)]
+        delay = rnd.uniform(0, 0.01) * harness.SLOW
+        work(jobs, lambda: (time.sleep(delay), t.gw.kill()))
+        t.gw.start()
+        t.s3.close()
+        r = ok(t.s3.get(b, q=[("uploads", None)]))
+        for key, up in zip(r.texts("Upload/Key"),
+                           r.texts("Upload/UploadId")):
+            assert (key, up) in ups, "an upload that nobody made"
+            ok(t.s3.abort(b, key, up), 204)
+    leaves_nothing(t, b)
+
+
+class Ender:
+    """Ends one upload: completes it with its first part, or aborts it."""
+
+    def __init__(self, t, b, key, up, complete):
+        self.s3 = Client(t.host, t.port, t.ak, t.sk)
+        self.what = (b, key, up)
+        self.complete = complete
+
+    def run(self, _):
+        try:
+            if self.complete:
+                ok(self.s3.complete(*self.what, [(1, etag(b"1"))]))
+            else:
+                ok(self.s3.abort(*self.what), 204)
+        except CUT:
+            pass
 
 
 @case
@@ -510,4 +554,4 @@ def the_port_is_free_at_once(t):
         t.s3.close()
 
 
-main(Server())
+main(Server(), ceph={"readers_see_whole_versions": "409 now and then"})

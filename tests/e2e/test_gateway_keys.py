@@ -412,5 +412,6 @@ def nothing_left_the_root(t):
 main(Server(root=FENCE.root), ceph={
     "odd_keys_together": "V1 Marker is not encoded",
     "odd_keys_copied": "V1 Marker is not encoded",
-    "too_long": "",
+    "odd_keys_in_parts": "V1 Marker is not encoded",
+    "too_long": "InvalidObjectName",
 })

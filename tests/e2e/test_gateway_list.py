@@ -7,8 +7,8 @@ a directory walk (a- a. a/ a0) and of UTF-16 (U+FFEE before an emoji).
 """
 import datetime
 
-from s3client import (Server, case, entries_of, etag, main, model_list, ok, refused,
-                      same)
+from s3client import (Server, case, entries_of, etag, main, model_list, ok,
+                      refused, same)
 
 KEYS = ["a", "a-b", "a.b", "a/b", "a/b/c", "a/b/d", "a/b-c", "a/c", "a0",
         "A", "b/", "b/x", "b//x", "c//", "d/e/f/g", "z z", "z+z", "z%20z",

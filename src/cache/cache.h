@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Object data in the staging pool: which bytes of which object version are
+ * there, are coming, or must be fetched.
+ *
+ * A read is a struct of the caller's.  It completes at once when its bytes
+ * are there, else when they have come; in either case done is called once,
+ * with the bytes as pieces of the pool, which stay as they are until
+ * cache_read_end.
+ */
+#ifndef S3RDMAFS_CACHE_CACHE_H
+#define S3RDMAFS_CACHE_CACHE_H
+
+#include <sys/uio.h>
+
+#include "cache/staging.h"
+#include "cache/window.h"
+
+struct cache;
+struct chunk;
+struct object;
+
+struct cache_config {
+	struct staging_config staging;
+	uint64_t prefetch_max; /* bytes ahead of one stream */
+};
+
+int cache_new(const struct cache_config *cfg, struct cache **out);
+
+/* The pool's memory, for xfer_new. */
+const struct rdma_arena *cache_arena(const struct cache *c);
+
+/* Before the first read.  x is borrowed until cache_stop. */
+void cache_start(struct cache *c, struct xfer *x);
+
+/* No more fetches begin; waits until those that go on have ended.  Reads that
+ * wait end with -EIO. */
+void cache_stop(struct cache *c);
+
+/* After xfer_free. */
+void cache_free(struct cache *c);
+
+/* ---- objects ---- */
+
+/*
+ * The version of an object that an open file reads.  Equal versions are one
+ * object, so that a file opened again finds its bytes.  Returns an owned
+ * reference, or NULL without memory.
+ */
+struct object *cache_object_get(struct cache *c, const char *bucket,
+				const char *key, const char *etag,
+				uint64_t size);
+void cache_object_put(struct cache *c, struct object *o);
+
+/* ---- reads ---- */
+
+#define CACHE_PIECES 24
+
+struct cache_piece {
+	struct list link; /* on its chunk's waiters; cache's */
+	struct cache_read *read;
+	struct chunk *chunk;
+};
+
+struct cache_read {
+	/* Set by the caller. */
+	struct object *object;
+	struct window *window; /* of the handle; used under the cache's lock */
+	uint64_t off;
+	uint64_t len; /* clamped to the object's end by cache_read_start */
+	/*
+	 * err 0: iov[0..niov) are the bytes.  On the caller's thread inside
+	 * cache_read_start, or on an event loop.
+	 */
+	void (*done)(struct cache_read *r, int err);
+
+	/* The outcome. */
+	struct iovec iov[CACHE_PIECES];
+	int niov;
+
+	/* cache's own. */
+	struct list link;
+	struct cache_piece pieces[CACHE_PIECES];
+	unsigned int npieces, pending;
+	bool sequential;
+	int err;
+};
+
+/* Never blocks. */
+void cache_read_start(struct cache *c, struct cache_read *r);
+
+/* The pieces of a read that was done may change from now on. */
+void cache_read_end(struct cache *c, struct cache_read *r);
+
+/* Has the bytes of an object fetched that fit, without waiting. */
+void cache_prefetch(struct cache *c, struct object *o, uint64_t off,
+		    uint64_t len);
+
+/* Forgets all bytes that nobody reads now. */
+void cache_drop(struct cache *c);
+
+struct cache_stats {
+	struct staging_stats pool;
+	uint64_t reads, read_bytes, hits, waited_for_slot;
+	uint64_t quarantines, evictions, prefetched;
+	unsigned int waiting; /* reads that wait for a slot now */
+	unsigned int filling;
+};
+void cache_get_stats(struct cache *c, struct cache_stats *out);
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The chunk table: object version and place -> slot.
+ *
+ *   state     slot     on a list       pins       waiters
+ *   UNUSED    none     cache->unused   0          none
+ *   FILLING   ARMED    none            any        any
+ *   READY     READY    lru iff no pins any        none
+ *   FAILED    none     none            some       none
+ *
+ * A chunk that is listed is found by its place.  One that is not (replaced by
+ * a wider one, its object stale, or its fill failed) serves those who have it
+ * pinned and becomes UNUSED with the last of them.
+ *
+ * Everything is under cache->lock.
+ */
+#include "cache/chunk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+static void check(const struct chunk *ch)
+{
+	switch (ch->state) {
+	case CHUNK_UNUSED:
+		assert(!ch->slot && !ch->listed && ch->pins == 0);
+		break;
+	case CHUNK_FILLING:
+		assert(ch->slot && ch->slot->state == SLOT_ARMED);
+		assert(list_empty(&ch->link));
+		break;
+	case CHUNK_READY:
+		assert(ch->slot && ch->slot->state == SLOT_READY);
+		assert(list_empty(&ch->waiters));
+		assert(list_empty(&ch->link) == (ch->pins > 0));
+		break;
+	case CHUNK_FAILED:
+		assert(!ch->slot && !ch->listed && ch->pins > 0);
+		break;
+	}
+}
+
+struct chunk *chunk_at(struct cache *c, const struct object *o,
+		       enum slot_class class, uint64_t index)
+{
+	const struct chunk_key where = {o->id, index, class};
+	struct chunk *ch;
+
+	HASH_FIND(hh, c->table, &where, sizeof(where), ch);
+	return ch;
+}
+
+struct chunk *chunk_find(struct cache *c, const struct object *o, uint64_t off)
+{
+	for (int class = 0; class < SLOT_CLASSES; class ++) {
+		const uint64_t step = staging_slot_size(c->staging, class);
+		struct chunk *ch = chunk_at(c, o, class, off / step);
+
+		if (ch && ch->lo <= off && off < ch->hi)
+			return ch;
+	}
+	return NULL;
+}
+
+/* Gives the chunk's slot and object back. */
+static void retire(struct chunk *ch)
+{
+	struct cache *c = ch->cache;
+
+	assert(!ch->listed && ch->pins == 0 && ch->state != CHUNK_UNUSED);
+	list_del(&ch->link);
+	if (ch->slot)
+		staging_put(ch->slot);
+	ch->slot = NULL;
+	ch->state = CHUNK_UNUSED;
+	object_put_locked(c, ch->object);
+	ch->object = NULL;
+	list_add(&c->unused, &ch->link);
+	check(ch);
+}
+
+void chunk_unlist(struct chunk *ch)
+{
+	if (!ch->listed)
+		return;
+	HASH_DELETE(hh, ch->cache->table, ch);
+	ch->listed = false;
+	if (ch->state == CHUNK_READY && ch->pins == 0)
+		retire(ch);
+}
+
+void chunk_pin(struct chunk *ch)
+{
+	if (ch->pins++ == 0 && ch->state == CHUNK_READY)
+		list_del(&ch->link);
+	check(ch);
+}
+
+void chunk_unpin(struct chunk *ch)
+{
+	assert(ch->pins > 0);
+	if (--ch->pins > 0 || ch->state == CHUNK_FILLING)
+		return;
+	if (!ch->listed) {
+		retire(ch);
+		return;
+	}
+	list_add_tail(&ch->cache->lru[ch->slot->class], &ch->link);
+	check(ch);
+}
+
+/* Slots that no read holds.  A walk, but only when free ones have run out. */
+static unsigned int evictable(struct cache *c, enum slot_class class,
+			      unsigned int enough)
+{
+	unsigned int n = 0;
+
+	for (struct list *e = c->lru[class].next;
+	     e != &c->lru[class] && n < enough; e = e->next)
+		n++;
+	return n;
+}
+
+unsigned int chunk_available(struct cache *c, enum slot_class class)
+{
+	return staging_free_slots(c->staging, class) +
+	       evictable(c, class, CACHE_PIECES);
+}
+
+struct slot *chunk_take_slot(struct cache *c, enum slot_class class)
+{
+	struct slot *s = staging_take(c->staging, class);
+
+	if (!s && !list_empty(&c->lru[class])) {
+		chunk_unlist(list_first(&c->lru[class], struct chunk, link));
+		c->stats.evictions++;
+		s = staging_take(c->staging, class);
+	}
+	return s;
+}
+
+struct chunk *chunk_claim(struct cache *c, struct object *o,
+			  enum slot_class class, uint64_t lo, uint64_t hi,
+			  struct fill_list *fills)
+{
+	const uint64_t step = staging_slot_size(c->staging, class);
+	struct chunk *old = chunk_at(c, o, class, lo / step);
+	struct slot *slot;
+	struct chunk *ch;
+
+	assert(lo < hi && hi <= o->size && (hi - 1) / step == lo / step);
+	if (old)
+		chunk_unlist(old);
+	slot = chunk_take_slot(c, class);
+	assert(slot && !list_empty(&c->unused) && fills->n < FILLS_MAX);
+	ch = list_first(&c->unused, struct chunk, link);
+	list_del(&ch->link);
+	ch->where = (struct chunk_key){o->id, lo / step, class};
+	ch->object = o;
+	o->refs++;
+	ch->lo = lo;
+	ch->hi = hi;
+	ch->slot = slot;
+	ch->state = CHUNK_FILLING;
+	ch->listed = true;
+	HASH_ADD(hh, c->table, where, sizeof(ch->where), ch);
+	c->stats.filling++;
+	fills->fills[fills->n++] = ch;
+	check(ch);
+	return ch;
+}
+
+void chunk_publish(struct chunk *ch, int err)
+{
+	assert(ch->state == CHUNK_FILLING);
+	if (err) {
+		chunk_unlist(ch);
+		ch->state = CHUNK_FAILED;
+		if (ch->slot)
+			staging_put(ch->slot);
+		ch->slot = NULL;
+	} else {
+		ch->state = CHUNK_READY;
+		staging_ready(ch->slot);
+	}
+	if (ch->pins > 0)
+		check(ch);
+	else if (ch->listed)
+		list_add_tail(&ch->cache->lru[ch->slot->class], &ch->link);
+	else
+		retire(ch);
+}
+
+/* ---- objects ---- */
+
+struct object *cache_object_get(struct cache *c, const char *bucket,
+				const char *key, const char *etag,
+				uint64_t size)
+{
+	const size_t nb = strlen(bucket), nk = strlen(key), ne = strlen(etag);
+	const size_t nname = nb + nk + ne + 2;
+	struct object *o, *found;
+
+	o = calloc(1, sizeof(*o) + 2 * nname + 4);
+	if (!o)
+		return NULL;
+	snprintf(o->name, nname + 1, "%s\n%s\n%s", bucket, key, etag);
+	LOCK_SCOPE(&c->lock);
+	HASH_FIND(hh, c->objects, o->name, nname, found);
+	if (found && !found->stale && found->size == size) {
+		free(o);
+		found->refs++;
+		return found;
+	}
+	if (found) { /* a stale one: it lives on for those who have it */
+		HASH_DELETE(hh, c->objects, found);
+		found->hashed = false;
+	}
+	o->bucket = o->name + nname + 1;
+	o->key = o->bucket + nb + 1;
+	o->etag = o->key + nk + 1;
+	memcpy(o->name + nname + 1, bucket, nb + 1);
+	memcpy(o->name + nname + nb + 2, key, nk + 1);
+	memcpy(o->name + nname + nb + nk + 3, etag, ne + 1);
+	o->size = size;
+	o->refs = 1;
+	o->id = c->next_object++;
+	o->hashed = true;
+	HASH_ADD(hh, c->objects, name, nname, o);
+	return o;
+}
+
+void object_put_locked(struct cache *c, struct object *o)
+{
+	assert(o->refs > 0);
+	if (--o->refs > 0)
+		return;
+	if (o->hashed)
+		HASH_DELETE(hh, c->objects, o);
+	free(o);
+}
+
+void cache_object_put(struct cache *c, struct object *o)
+{
+	LOCK_SCOPE(&c->lock);
+	object_put_locked(c, o);
+}

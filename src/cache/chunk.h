@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The chunk table, shared by the files of this folder that read and fill it.
+ * Everything here is called under cache->lock.
+ */
+#ifndef S3RDMAFS_CACHE_CHUNK_H
+#define S3RDMAFS_CACHE_CHUNK_H
+
+#include <pthread.h>
+#include <uthash.h>
+
+#include "cache/cache.h"
+
+struct object {
+	UT_hash_handle hh; /* by name, in cache->objects */
+	unsigned int refs; /* files and chunks */
+	bool stale;        /* the server has another version */
+	bool hashed;
+	uint64_t size;
+	uint64_t id;                     /* never used again */
+	const char *bucket, *key, *etag; /* into name */
+	char name[];                     /* bucket \n key \n etag, then each */
+};
+
+/* chunk.c has the invariants. */
+enum chunk_state { CHUNK_UNUSED, CHUNK_FILLING, CHUNK_READY, CHUNK_FAILED };
+
+/* Its place in an object: slot-sized steps of its class. */
+struct chunk_key {
+	uint64_t object;
+	uint64_t index;
+	uint64_t class;
+};
+
+struct chunk {
+	UT_hash_handle hh; /* by where, while listed */
+	struct list
+		link; /* unused: cache->unused; READY, no pins: cache->lru */
+	struct chunk_key where;
+	struct cache *cache;
+	struct object *object; /* a reference */
+	enum chunk_state state;
+	bool listed;     /* in the table; else it goes when nobody uses it */
+	uint64_t lo, hi; /* the bytes of the object that it has, or will */
+	struct slot *slot;
+	unsigned int pins;
+	struct list waiters; /* pieces; while FILLING */
+	struct xfer_get get;
+};
+
+struct cache {
+	/* Constant after cache_start. */
+	struct cache_config cfg;
+	struct staging *staging; /* owned */
+	struct xfer *xfer;       /* borrowed */
+	struct chunk *chunks;    /* owned, one a slot */
+	unsigned int nchunks;
+
+	pthread_mutex_t lock;
+	pthread_cond_t idle; /* filling has become 0 */
+
+	/* Under lock. */
+	struct object *objects; /* uthash */
+	struct chunk *table;    /* uthash */
+	struct list unused;
+	struct list lru[SLOT_CLASSES]; /* the next to go first */
+	struct list starved; /* reads that wait for slots, in their order */
+	unsigned int nstarved;
+	uint64_t next_object;
+	bool stopped;
+	struct cache_stats stats;
+};
+
+/* Fills that were claimed under the lock and start without it. */
+#define FILLS_MAX 96
+struct fill_list {
+	struct chunk *fills[FILLS_MAX];
+	unsigned int n;
+};
+
+/* The chunk that has the byte at off, or will have it; NULL when none. */
+struct chunk *chunk_find(struct cache *c, const struct object *o, uint64_t off);
+struct chunk *chunk_at(struct cache *c, const struct object *o,
+		       enum slot_class class, uint64_t index);
+
+/* How many more slots of a class could be taken now. */
+unsigned int chunk_available(struct cache *c, enum slot_class class);
+
+/*
+ * Claims a chunk for the bytes lo..hi of an object: FILLING, listed in place
+ * of an older one, added to fills.  There must be a slot (chunk_available).
+ */
+struct chunk *chunk_claim(struct cache *c, struct object *o,
+			  enum slot_class class, uint64_t lo, uint64_t hi,
+			  struct fill_list *fills);
+
+/* FILLING -> READY, or FAILED with err.  Its waiters must have been taken. */
+void chunk_publish(struct chunk *ch, int err);
+
+/* A free slot, or that of the chunk that was used longest ago; NULL. */
+struct slot *chunk_take_slot(struct cache *c, enum slot_class class);
+
+void chunk_pin(struct chunk *ch);
+void chunk_unpin(struct chunk *ch);
+void chunk_unlist(struct chunk *ch);
+
+/* fill.c: starts what was claimed.  Not under the lock. */
+void fill_start(struct cache *c, struct fill_list *fills);
+
+/* read.c: tries the reads that wait for slots again, adding to fills. */
+void read_retry_starved(struct cache *c, struct fill_list *fills,
+			struct list *finished);
+/* read.c: calls done of what has finished.  Not under the lock. */
+void read_complete(struct list *finished);
+/* read.c: one of the read's pieces has come, or failed. */
+void read_piece_done(struct cache_piece *p, int err, struct list *finished);
+
+void object_put_locked(struct cache *c, struct object *o);
+
+#endif

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads over chunks, and what is fetched ahead of them.
+ *
+ * A read first looks up what is there or coming, byte by byte forward; what
+ * is missing it plans to fetch.  Only when all the slots that the plan needs
+ * can be had at once are they taken: a read that waits for a slot holds none,
+ * so reads cannot wait for each other.  Those that wait stand in one queue
+ * (cache->starved) and are tried in their order when a slot comes free.
+ *
+ *   planned -> done          all bytes were there
+ *           -> pending       every missing chunk is FILLING
+ *           -> starved       no slots; holds no pins
+ */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cache/chunk.h"
+
+#define PAGE 4096ULL
+/* A missing piece of at least this many bytes gets a big slot. */
+#define BIG_PIECE (384ULL << 10)
+
+/* One piece of a plan: a chunk that is listed, or a range to fetch. */
+struct planned {
+	struct chunk *chunk; /* NULL: fetch */
+	enum slot_class class;
+	uint64_t lo, hi;
+};
+
+struct plan {
+	struct planned pieces[CACHE_PIECES];
+	unsigned int n;
+	unsigned int need[SLOT_CLASSES];
+};
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The range to fetch for the bytes from pos to end, and its class. */
+static void choose_fetch(struct cache *c, const struct object *o, uint64_t pos,
+			 uint64_t end, bool sequential, bool few,
+			 struct planned *p)
+{
+	const uint64_t big = staging_slot_size(c->staging, SLOT_BIG);
+	const uint64_t page = pos & ~(PAGE - 1);
+	uint64_t step;
+
+	p->class = few || sequential || end - pos >= BIG_PIECE ? SLOT_BIG
+							       : SLOT_SMALL;
+	if (o->size <= STAGING_SMALL)
+		p->class = SLOT_SMALL;
+	step = p->class == SLOT_BIG ? big : STAGING_SMALL;
+	p->lo = page;
+	p->hi = min_u64((pos / step + 1) * step, o->size);
+	if (sequential)
+		return;
+	/* Exact for random reads.  But a small block that was asked for in
+	 * part before is now wanted whole, and so is the head of a file. */
+	if (p->class == SLOT_SMALL &&
+	    (pos < step || chunk_at(c, o, SLOT_SMALL, pos / step)))
+		p->lo = pos / step * step;
+	else
+		p->hi = min_u64(p->hi, (end + PAGE - 1) & ~(PAGE - 1));
+}
+
+/* Plans the read; false only when it would need too many pieces. */
+static bool make_plan(struct cache *c, const struct cache_read *r,
+		      bool sequential, bool few, struct plan *plan)
+{
+	const uint64_t end = r->off + r->len;
+
+	*plan = (struct plan){.n = 0};
+	for (uint64_t pos = r->off; pos < end;) {
+		struct planned *p = &plan->pieces[plan->n];
+
+		if (plan->n++ == CACHE_PIECES - 1)
+			return false;
+		p->chunk = few ? NULL : chunk_find(c, r->object, pos);
+		if (p->chunk) {
+			p->lo = p->chunk->lo;
+			p->hi = p->chunk->hi;
+		} else {
+			choose_fetch(c, r->object, pos, end, sequential, few,
+				     p);
+			plan->need[p->class]++;
+		}
+		pos = p->hi;
+	}
+	return true;
+}
+
+static void pin_planned(const struct plan *plan)
+{
+	for (unsigned int i = 0; i < plan->n; i++)
+		if (plan->pieces[i].chunk)
+			chunk_pin(plan->pieces[i].chunk);
+}
+
+static void unpin_planned(const struct plan *plan)
+{
+	for (unsigned int i = 0; i < plan->n; i++)
+		if (plan->pieces[i].chunk)
+			chunk_unpin(plan->pieces[i].chunk);
+}
+
+static void add_piece(struct cache_read *r, struct chunk *ch)
+{
+	struct cache_piece *p = &r->pieces[r->npieces++];
+
+	p->read = r;
+	p->chunk = ch;
+	list_init(&p->link);
+	if (ch->state == CHUNK_FILLING) {
+		list_add_tail(&ch->waiters, &p->link);
+		r->pending++;
+	}
+}
+
+static void set_iov(struct cache_read *r)
+{
+	uint64_t pos = r->off;
+
+	r->niov = 0;
+	for (unsigned int i = 0; i < r->npieces; i++) {
+		const struct chunk *ch = r->pieces[i].chunk;
+		const uint64_t n = min_u64(ch->hi, r->off + r->len) - pos;
+
+		r->iov[r->niov++] = (struct iovec){
+			ch->slot->span.addr + (pos - ch->lo), n};
+		pos += n;
+	}
+	assert(pos == r->off + r->len);
+}
+
+static void finish(struct cache_read *r, struct list *finished)
+{
+	if (!r->err)
+		set_iov(r);
+	list_add_tail(finished, &r->link);
+}
+
+void read_piece_done(struct cache_piece *p, int err, struct list *finished)
+{
+	struct cache_read *r = p->read;
+
+	if (err && !r->err)
+		r->err = err;
+	assert(r->pending > 0);
+	if (--r->pending == 0)
+		finish(r, finished);
+}
+
+/* Is a plan possible that fetches nothing of a stale or stopped source? */
+static int may_fetch(const struct cache *c, const struct cache_read *r,
+		     const struct plan *plan)
+{
+	if (plan->need[SLOT_BIG] + plan->need[SLOT_SMALL] == 0)
+		return 0;
+	if (r->object->stale)
+		return -ESTALE;
+	return c->stopped ? -EIO : 0;
+}
+
+static bool has_slots(struct cache *c, const struct plan *plan)
+{
+	for (int i = 0; i < SLOT_CLASSES; i++)
+		if (plan->need[i] &&
+		    plan->need[i] > chunk_available(c, (enum slot_class)i))
+			return false;
+	return true;
+}
+
+/*
+ * Under lock: tries the read.  Returns false when it must wait for slots, and
+ * then holds nothing.
+ */
+static bool try_read(struct cache *c, struct cache_read *r, bool sequential,
+		     struct fill_list *fills, struct list *finished)
+{
+	struct plan plan;
+
+	if (!make_plan(c, r, sequential, false, &plan) &&
+	    !make_plan(c, r, sequential, true, &plan)) {
+		r->err = -EIO; /* cannot be: big pieces are few */
+		finish(r, finished);
+		return true;
+	}
+	r->err = may_fetch(c, r, &plan);
+	if (r->err) {
+		finish(r, finished);
+		return true;
+	}
+	if (fills->n + plan.n > FILLS_MAX)
+		return false;
+	pin_planned(&plan);
+	if (!has_slots(c, &plan)) {
+		unpin_planned(&plan);
+		return false;
+	}
+	for (unsigned int i = 0; i < plan.n; i++) {
+		struct planned *p = &plan.pieces[i];
+
+		if (!p->chunk) {
+			p->chunk = chunk_claim(c, r->object, p->class, p->lo,
+					       p->hi, fills);
+			chunk_pin(p->chunk);
+		}
+		add_piece(r, p->chunk);
+	}
+	if (plan.need[SLOT_BIG] + plan.need[SLOT_SMALL] == 0)
+		c->stats.hits++;
+	if (r->pending == 0)
+		finish(r, finished);
+	return true;
+}
+
+/* Slots that prefetch leaves to reads that wait for their bytes now. */
+static bool may_prefetch(struct cache *c)
+{
+	const unsigned int total = staging_slots(c->staging, SLOT_BIG);
+	const unsigned int spare = total / 4 ? total / 4 : 1;
+
+	return list_empty(&c->starved) &&
+	       chunk_available(c, SLOT_BIG) > (spare < 4 ? spare : 4);
+}
+
+/* Under lock: claims what is missing of the bytes from..to, in order. */
+static void claim_ahead(struct cache *c, struct object *o, uint64_t from,
+			uint64_t to, struct fill_list *fills)
+{
+	const uint64_t step = staging_slot_size(c->staging, SLOT_BIG);
+	/* A file that one small slot holds does not take a big one. */
+	const enum slot_class class = o->size <= STAGING_SMALL ? SLOT_SMALL
+							       : SLOT_BIG;
+
+	while (from < to && !o->stale && !c->stopped) {
+		const uint64_t next = min_u64((from / step + 1) * step,
+					      o->size);
+		const struct chunk *ch = chunk_find(c, o, from);
+
+		if (ch) {
+			from = ch->hi;
+			continue;
+		}
+		if (fills->n >= FILLS_MAX / 2 || !may_prefetch(c) ||
+		    chunk_available(c, class) == 0)
+			return;
+		chunk_claim(c, o, class, from, next, fills);
+		c->stats.prefetched += next - from;
+		from = next;
+	}
+}
+
+static uint64_t prefetch_bound(struct cache *c)
+{
+	const uint64_t pool = (uint64_t)staging_slots(c->staging, SLOT_BIG) *
+			      staging_slot_size(c->staging, SLOT_BIG);
+
+	return min_u64(c->cfg.prefetch_max, pool / 2);
+}
+
+static void starve(struct cache *c, struct cache_read *r)
+{
+	list_add_tail(&c->starved, &r->link);
+	c->nstarved++;
+	c->stats.waited_for_slot++;
+}
+
+void cache_read_start(struct cache *c, struct cache_read *r)
+{
+	struct fill_list fills = {.n = 0};
+	struct list finished;
+
+	list_init(&finished);
+	r->npieces = r->pending = 0;
+	r->err = 0;
+	r->niov = 0;
+	r->len = r->off >= r->object->size
+			 ? 0
+			 : min_u64(r->len, r->object->size - r->off);
+	{
+		LOCK_SCOPE(&c->lock);
+		const struct window_advice a = window_read(
+			r->window, r->off, r->len, r->object->size,
+			prefetch_bound(c));
+
+		c->stats.reads++;
+		c->stats.read_bytes += r->len;
+		r->sequential = a.sequential;
+		/* In turn: a read that waits is not overtaken. */
+		if (c->stopped || list_empty(&c->starved)) {
+			if (!try_read(c, r, a.sequential, &fills, &finished))
+				starve(c, r);
+		} else {
+			starve(c, r);
+			read_retry_starved(c, &fills, &finished);
+		}
+		claim_ahead(c, r->object, r->off + r->len,
+			    r->off + r->len + a.ahead, &fills);
+	}
+	/* First the answer that is there, then the work for the next. */
+	read_complete(&finished);
+	fill_start(c, &fills);
+}
+
+void read_retry_starved(struct cache *c, struct fill_list *fills,
+			struct list *finished)
+{
+	while (!list_empty(&c->starved) && fills->n < FILLS_MAX / 2) {
+		struct cache_read *r = list_first(&c->starved,
+						  struct cache_read, link);
+
+		list_del(&r->link);
+		if (!try_read(c, r, r->sequential, fills, finished)) {
+			list_add(&c->starved, &r->link);
+			return;
+		}
+		c->nstarved--;
+	}
+}
+
+void read_complete(struct list *finished)
+{
+	struct list *e, *n;
+
+	list_for_each_safe(e, n, finished)
+	{
+		struct cache_read *r = container_of(e, struct cache_read, link);
+
+		list_del(e);
+		r->done(r, r->err);
+	}
+}
+
+void cache_read_end(struct cache *c, struct cache_read *r)
+{
+	struct fill_list fills = {.n = 0};
+	struct list finished;
+
+	list_init(&finished);
+	{
+		LOCK_SCOPE(&c->lock);
+		for (unsigned int i = 0; i < r->npieces; i++)
+			chunk_unpin(r->pieces[i].chunk);
+		r->npieces = 0;
+		read_retry_starved(c, &fills, &finished);
+	}
+	fill_start(c, &fills);
+	read_complete(&finished);
+}
+
+void cache_prefetch(struct cache *c, struct object *o, uint64_t off,
+		    uint64_t len)
+{
+	struct fill_list fills = {.n = 0};
+
+	if (off >= o->size)
+		return;
+	{
+		LOCK_SCOPE(&c->lock);
+		claim_ahead(c, o, off, off + min_u64(len, o->size - off),
+			    &fills);
+	}
+	fill_start(c, &fills);
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   state         on a free list   token may be alive   bytes may be read
+ *   FREE          yes              no                   no
+ *   ARMED         no               yes                  no
+ *   READY         no               no                   yes
+ *   QUARANTINED   no               yes                  no
+ *
+ *   FREE -> ARMED -> READY -> FREE
+ *           ARMED -> FREE              (nothing was sent, or it ended surely)
+ *           ARMED -> QUARANTINED -> FREE    (uncertain; then the fence)
+ *
+ * Threads, locks: staging.h.
+ */
+#include "cache/staging.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+/* The share of small slots, and how many there are at least. */
+#define SMALL_SHARE 8
+#define SMALL_MIN 16
+
+struct staging {
+	/* Constant after staging_new. */
+	struct rdma_arena arena;
+	struct slot *slots; /* owned */
+	unsigned int count[SLOT_CLASSES];
+	bool pinned;
+
+	struct list free[SLOT_CLASSES];
+	unsigned int nfree[SLOT_CLASSES];
+	unsigned int states[SLOT_STATES];
+};
+
+static void check(const struct staging *p, const struct slot *s)
+{
+	const bool listed = !list_empty(&s->link);
+
+	assert(s->state < SLOT_STATES);
+	assert(listed == (s->state == SLOT_FREE));
+	assert(p->states[SLOT_FREE] == p->nfree[0] + p->nfree[1]);
+}
+
+/* How the pool is cut: small slots lie behind the big ones. */
+static void plan(struct staging *p, const struct staging_config *cfg)
+{
+	struct rdma_arena *a = &p->arena;
+	size_t small = cfg->size / SMALL_SHARE / STAGING_SMALL;
+	size_t big;
+
+	if (small < SMALL_MIN)
+		small = SMALL_MIN;
+	big = cfg->size > small * STAGING_SMALL
+		      ? (cfg->size - small * STAGING_SMALL) / cfg->slot
+		      : 0;
+	if (big < 2)
+		big = 2;
+	a->runs[0] = (struct rdma_run){0, cfg->slot, big};
+	a->runs[1] = (struct rdma_run){big * cfg->slot, STAGING_SMALL, small};
+	a->nruns = 2;
+	a->size = big * cfg->slot + small * STAGING_SMALL;
+	p->count[SLOT_BIG] = (unsigned int)big;
+	p->count[SLOT_SMALL] = (unsigned int)small;
+}
+
+static void pin(struct staging *p)
+{
+	struct rlimit lim = {0};
+
+	p->pinned = !mlock(p->arena.addr, p->arena.size);
+	if (p->pinned)
+		return;
+	getrlimit(RLIMIT_MEMLOCK, &lim);
+	log_warning("staging: %zu MiB cannot be pinned (%m; the limit is %llu "
+		    "KiB): going on unpinned; raise it with LimitMEMLOCK= or "
+		    "ulimit -l, or make cache_size smaller",
+		    p->arena.size >> 20,
+		    (unsigned long long)lim.rlim_cur >> 10);
+}
+
+static int map_arena(struct staging *p, bool hugepages)
+{
+	struct rdma_arena *a = &p->arena;
+
+	a->fd = memfd_create("s3rdmafs-pool", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (a->fd < 0 || ftruncate(a->fd, (off_t)a->size))
+		return -errno;
+	/* A server that maps it must be able to rely on its length. */
+	fcntl(a->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	a->addr = mmap(NULL, a->size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd,
+		       0);
+	if (a->addr == MAP_FAILED) {
+		a->addr = NULL;
+		return -errno;
+	}
+	madvise(a->addr, a->size, MADV_DONTFORK);
+	if (hugepages)
+		madvise(a->addr, a->size, MADV_HUGEPAGE);
+	pin(p);
+	return 0;
+}
+
+static int make_slots(struct staging *p)
+{
+	const unsigned int n = p->count[SLOT_BIG] + p->count[SLOT_SMALL];
+
+	p->slots = calloc(n, sizeof(*p->slots));
+	if (!p->slots)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < n; i++) {
+		struct slot *s = &p->slots[i];
+		const bool small = i >= p->count[SLOT_BIG];
+		const struct rdma_run *r = &p->arena.runs[small];
+		const uint64_t at = i - (small ? p->count[SLOT_BIG] : 0);
+
+		s->pool = p;
+		s->class = small ? SLOT_SMALL : SLOT_BIG;
+		s->span = (struct xfer_span){.addr = p->arena.addr + r->off +
+						     at * r->len,
+					     .len = r->len,
+					     .region = i};
+		list_add_tail(&p->free[s->class], &s->link);
+		p->nfree[s->class]++;
+	}
+	p->states[SLOT_FREE] = n;
+	return 0;
+}
+
+int staging_new(const struct staging_config *cfg, struct staging **out)
+{
+	struct staging *p = calloc(1, sizeof(*p));
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	p->arena.fd = -1;
+	for (int c = 0; c < SLOT_CLASSES; c++)
+		list_init(&p->free[c]);
+	plan(p, cfg);
+	err = map_arena(p, cfg->hugepages);
+	if (!err)
+		err = make_slots(p);
+	if (err) {
+		staging_free(p);
+		return err;
+	}
+	*out = p;
+	return 0;
+}
+
+void staging_free(struct staging *p)
+{
+	if (!p)
+		return;
+	if (p->arena.addr)
+		munmap(p->arena.addr, p->arena.size);
+	if (p->arena.fd >= 0)
+		close(p->arena.fd);
+	free(p->slots);
+	free(p);
+}
+
+const struct rdma_arena *staging_arena(const struct staging *p)
+{
+	return &p->arena;
+}
+
+size_t staging_slot_size(const struct staging *p, enum slot_class class)
+{
+	return p->arena.runs[class].len;
+}
+
+unsigned int staging_slots(const struct staging *p, enum slot_class class)
+{
+	return p->count[class];
+}
+
+unsigned int staging_free_slots(const struct staging *p, enum slot_class class)
+{
+	return p->nfree[class];
+}
+
+static void move(struct slot *s, enum slot_state to)
+{
+	struct staging *p = s->pool;
+
+	check(p, s);
+	p->states[s->state]--;
+	p->states[to]++;
+	if (s->state == SLOT_FREE) {
+		list_del(&s->link);
+		p->nfree[s->class]--;
+	}
+	s->state = to;
+	if (to == SLOT_FREE) {
+		/* Last in, first out: that memory is in the CPU's caches. */
+		list_add(&p->free[s->class], &s->link);
+		p->nfree[s->class]++;
+	}
+	check(p, s);
+}
+
+struct slot *staging_take(struct staging *p, enum slot_class class)
+{
+	struct slot *s;
+
+	if (list_empty(&p->free[class]))
+		return NULL;
+	s = list_first(&p->free[class], struct slot, link);
+	move(s, SLOT_ARMED);
+	return s;
+}
+
+void staging_ready(struct slot *s)
+{
+	assert(s->state == SLOT_ARMED);
+	move(s, SLOT_READY);
+}
+
+void staging_put(struct slot *s)
+{
+	assert(s->state == SLOT_ARMED || s->state == SLOT_READY);
+	move(s, SLOT_FREE);
+}
+
+void staging_quarantine(struct slot *s)
+{
+	assert(s->state == SLOT_ARMED);
+	move(s, SLOT_QUARANTINED);
+}
+
+void staging_fenced(struct slot *s)
+{
+	assert(s->state == SLOT_QUARANTINED);
+	move(s, SLOT_FREE);
+}
+
+bool staging_is_strained(const struct staging *p)
+{
+	return p->states[SLOT_QUARANTINED] >
+	       (p->count[SLOT_BIG] + p->count[SLOT_SMALL]) / 4;
+}
+
+void staging_get_stats(const struct staging *p, struct staging_stats *out)
+{
+	*out = (struct staging_stats){.slots = p->count[SLOT_BIG] +
+					       p->count[SLOT_SMALL],
+				      .size = p->arena.size,
+				      .pinned = p->pinned};
+	memcpy(out->states, p->states, sizeof(out->states));
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table, and values from and to text. */
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/parse.h"
+#include "config_int.h"
+#include "s3/creds.h"
+
+#define AT(field) offsetof(struct config, field)
+
+const struct config_row config_table[] = {
+	{"endpoint", "urls", CONFIG_LISTED, AT(endpoint.urls), NULL, NULL,
+	 "S3 endpoints, http(s)://host[:port]; several are used in turn"},
+	{"endpoint", "region", CONFIG_STRING, AT(endpoint.region), "us-east-1",
+	 NULL, "region in the signature"},
+	{"endpoint", "addressing", CONFIG_ENUM, AT(endpoint.addressing), "path",
+	 "path|virtual", "bucket in the path or in the host name"},
+	{"endpoint", "ca_file", CONFIG_STRING, AT(endpoint.ca_file), NULL, NULL,
+	 "certificates to trust, PEM; else the system's"},
+	{"credentials", "profile", CONFIG_STRING, AT(credentials.profile), NULL,
+	 NULL, "profile in ~/.aws; else the environment, then default"},
+	{"credentials", "anonymous", CONFIG_BOOL, AT(credentials.anonymous),
+	 "false", NULL, "do not sign requests"},
+	{"transport", "mode", CONFIG_ENUM, AT(transport.mode), "auto",
+	 "auto|shm|http", "how object data comes"},
+	{"transport", "require", CONFIG_BOOL, AT(transport.require), "false",
+	 NULL, "EIO instead of falling back to http"},
+	{"staging", "host", CONFIG_SIZE, AT(staging.host), "auto", NULL,
+	 "size of the pool that all data passes through; auto is an eighth "
+	 "of the memory, 1GiB at most"},
+	{"staging", "slot", CONFIG_SIZE, AT(staging.slot), "4MiB", NULL,
+	 "size of one transfer: a power of two"},
+	{"staging", "hugepages", CONFIG_ENUM, AT(staging.hugepages), "auto",
+	 "auto|off", "ask for huge pages"},
+	{"read", "prefetch_max", CONFIG_SIZE, AT(read.prefetch_max), "64MiB",
+	 NULL, "how far ahead of a sequential reader to fetch"},
+	{"read", "kernel_cache", CONFIG_BOOL, AT(read.kernel_cache), "false",
+	 NULL, "use the kernel's page cache instead of direct I/O"},
+	{"metadata", "ttl", CONFIG_DURATION, AT(metadata.ttl), "60s", NULL,
+	 "how long names and attributes are believed"},
+	{"metadata", "negative_ttl", CONFIG_DURATION, AT(metadata.negative_ttl),
+	 "5s", NULL, "how long a missing name is believed to be missing"},
+	{"request", "connect_timeout", CONFIG_DURATION,
+	 AT(request.connect_timeout), "5s", NULL, "for a connection"},
+	{"request", "attempt_timeout", CONFIG_DURATION,
+	 AT(request.attempt_timeout), "30s", NULL, "for one request"},
+	{"request", "deadline", CONFIG_DURATION, AT(request.deadline), "60s",
+	 NULL, "for a read or a look-up with all its retries"},
+	{"request", "connections", CONFIG_UINT, AT(request.connections), "64",
+	 NULL, "requests at a time"},
+	{"mount", "uid", CONFIG_UINT, AT(mount.uid), "caller", NULL,
+	 "owner of all files"},
+	{"mount", "gid", CONFIG_UINT, AT(mount.gid), "caller", NULL,
+	 "group of all files"},
+	{"mount", "file_mode", CONFIG_OCTAL, AT(mount.file_mode), "0444", NULL,
+	 "mode of files"},
+	{"mount", "dir_mode", CONFIG_OCTAL, AT(mount.dir_mode), "0555", NULL,
+	 "mode of directories"},
+	{"mount", "umask", CONFIG_OCTAL, AT(mount.umask), "0", NULL,
+	 "taken away from both modes"},
+	{"mount", "allow_other", CONFIG_BOOL, AT(mount.allow_other), "false",
+	 NULL, "let other users in"},
+	{"log", "level", CONFIG_ENUM, AT(log.level), "info",
+	 "error|warning|info|debug|trace", "how much is logged"},
+	{"log", "sink", CONFIG_ENUM, AT(log.sink), "auto",
+	 "auto|stderr|syslog|journal",
+	 "where to; auto is stderr in the foreground, else syslog"},
+};
+const size_t config_rows = ARRAY_SIZE(config_table);
+
+static const char *const type_names[] = {
+	[CONFIG_STRING] = "a text",
+	[CONFIG_ENUM] = "one of",
+	[CONFIG_LISTED] = "a list of texts",
+	[CONFIG_BOOL] = "true or false",
+	[CONFIG_SIZE] = "a size such as 64MiB",
+	[CONFIG_DURATION] = "a duration such as 500ms or 5s",
+	[CONFIG_UINT] = "a number",
+	[CONFIG_OCTAL] = "an octal mode such as 0444",
+};
+
+/* Values that depend on the machine or the caller. */
+static bool default_of(const char *word, const struct config_row *row,
+		       uint64_t *out)
+{
+	if (!strcmp(word, "caller")) {
+		*out = row->offset == AT(mount.uid) ? getuid() : getgid();
+		return true;
+	}
+	if (!strcmp(word, "auto") && row->type == CONFIG_SIZE) {
+		const uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) *
+					(uint64_t)sysconf(_SC_PAGESIZE);
+
+		*out = memory / 8 < 1ULL << 30 ? memory / 8 : 1ULL << 30;
+		return true;
+	}
+	return false;
+}
+
+static bool is_choice(const char *choices, const char *value)
+{
+	const size_t n = strlen(value);
+
+	while (*choices) {
+		const size_t len = strcspn(choices, "|");
+
+		if (len == n && !strncmp(choices, value, n))
+			return true;
+		choices += len + (choices[len] == '|');
+	}
+	return false;
+}
+
+static int set_text(char **field, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+void config_list_clear(struct config_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->items[i]);
+	l->n = 0;
+}
+
+int config_list_add(struct config_list *l, const char *value)
+{
+	if (l->n == CONFIG_LIST)
+		return -E2BIG;
+	l->items[l->n] = strdup(value);
+	return l->items[l->n] ? (l->n++, 0) : -ENOMEM;
+}
+
+/* Items between blanks or semicolons: a command line has no other form. */
+static int set_list(struct config_list *l, const char *value)
+{
+	AUTO_FREE char *copy = strdup(value);
+	char *save = NULL;
+	int err = copy ? 0 : -ENOMEM;
+
+	config_list_clear(l);
+	for (char *p = copy ? strtok_r(copy, " ;", &save) : NULL; p && !err;
+	     p = strtok_r(NULL, " ;", &save))
+		err = config_list_add(l, p);
+	return err;
+}
+
+static int set_value(struct config *c, const struct config_row *row,
+		     const char *value)
+{
+	void *field = (char *)c + row->offset;
+
+	switch (row->type) {
+	case CONFIG_ENUM:
+		if (!is_choice(row->choices, value))
+			return -EINVAL;
+		return set_text(field, value);
+	case CONFIG_STRING:
+		return set_text(field, value);
+	case CONFIG_LISTED:
+		return set_list(field, value);
+	case CONFIG_BOOL:
+		return parse_bool(value, field);
+	case CONFIG_OCTAL:
+		return parse_octal(value, field);
+	case CONFIG_UINT:
+		return default_of(value, row, field) ? 0
+						     : parse_u64(value, field);
+	case CONFIG_SIZE:
+		return default_of(value, row, field) ? 0
+						     : parse_size(value, field);
+	case CONFIG_DURATION:
+		return parse_duration(value, field);
+	}
+	return -EINVAL;
+}
+
+const char *config_expected(const struct config_row *row, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "%s%s%s", type_names[row->type],
+		 row->choices ? " " : "", row->choices ? row->choices : "");
+	return buf;
+}
+
+int config_set(struct config *c, const struct config_row *row,
+	       const char *value, const char *origin)
+{
+	const int err = set_value(c, row, value);
+
+	if (!err)
+		c->origin[row - config_table] = origin;
+	return err;
+}
+
+const struct config_row *config_find(const char *section, size_t n,
+				     const char *key)
+{
+	for (size_t i = 0; i < config_rows; i++)
+		if (strlen(config_table[i].section) == n &&
+		    !strncmp(config_table[i].section, section, n) &&
+		    !strcmp(config_table[i].key, key))
+			return &config_table[i];
+	return NULL;
+}
+
+int config_init(struct config *c)
+{
+	int err = 0;
+
+	*c = (struct config){0};
+	c->origin = calloc(config_rows, sizeof(*c->origin));
+	if (!c->origin)
+		return -ENOMEM;
+	for (size_t i = 0; i < config_rows && !err; i++) {
+		c->origin[i] = "default";
+		if (config_table[i].fallback)
+			err = config_set(c, &config_table[i],
+					 config_table[i].fallback, "default");
+	}
+	return err;
+}
+
+void config_free(struct config *c)
+{
+	for (size_t i = 0; i < config_rows; i++) {
+		void *field = (char *)c + config_table[i].offset;
+
+		if (config_table[i].type == CONFIG_STRING ||
+		    config_table[i].type == CONFIG_ENUM)
+			free(*(char **)field);
+		else if (config_table[i].type == CONFIG_LISTED)
+			config_list_clear(field);
+	}
+	free(c->origin);
+	c->origin = NULL;
+}
+
+int config_check(const struct config *c, char *why, size_t cap)
+{
+	const uint64_t slot = c->staging.slot;
+
+	if (c->endpoint.urls.n == 0) {
+		snprintf(why, cap,
+			 "no endpoint: use -o endpoint=http://host:port, "
+			 "endpoint.urls in the configuration file, or "
+			 "AWS_ENDPOINT_URL");
+		return -EINVAL;
+	}
+	if (slot < 1 << 20 || slot > 1 << 30 || (slot & (slot - 1))) {
+		snprintf(why, cap,
+			 "staging.slot: expected a power of two from "
+			 "1MiB to 1GiB");
+		return -EINVAL;
+	}
+	if (c->staging.host < 4 * slot) {
+		snprintf(why, cap,
+			 "staging.host: expected at least four slots (%llu "
+			 "MiB)",
+			 (unsigned long long)(4 * slot >> 20));
+		return -EINVAL;
+	}
+	if (c->request.connections == 0 || c->request.connections > 4096) {
+		snprintf(why, cap,
+			 "request.connections: expected a number from 1 to "
+			 "4096");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static json_t *value_json(const struct config *c, const struct config_row *row)
+{
+	const void *field = (const char *)c + row->offset;
+	const struct config_list *l = field;
+	char text[32];
+	json_t *a;
+
+	switch (row->type) {
+	case CONFIG_STRING:
+	case CONFIG_ENUM:
+		return *(char *const *)field
+			       ? json_string(*(char *const *)field)
+			       : json_null();
+	case CONFIG_LISTED:
+		a = json_array();
+		for (size_t i = 0; i < l->n; i++)
+			json_array_append_new(a, json_string(l->items[i]));
+		return a;
+	case CONFIG_BOOL:
+		return json_boolean(*(const bool *)field);
+	case CONFIG_OCTAL:
+		snprintf(text, sizeof(text), "%04o",
+			 *(const unsigned int *)field);
+		return json_string(text);
+	case CONFIG_DURATION:
+		snprintf(text, sizeof(text), "%llums",
+			 (unsigned long long)*(const uint64_t *)field);
+		return json_string(text);
+	case CONFIG_SIZE:
+	case CONFIG_UINT:
+		return json_integer((json_int_t) * (const uint64_t *)field);
+	}
+	return json_null();
+}
+
+json_t *config_dump(const struct config *c)
+{
+	json_t *o = json_object();
+	char path[64];
+
+	for (size_t i = 0; i < config_rows; i++) {
+		snprintf(path, sizeof(path), "%s.%s", config_table[i].section,
+			 config_table[i].key);
+		json_object_set_new(o, path,
+				    json_pack("{s:o, s:s}", "value",
+					      value_json(c, &config_table[i]),
+					      "origin", c->origin[i]));
+	}
+	return o;
+}
+
+void config_each(void (*row)(void *ctx, const char *path, const char *type,
+			     const char *fallback, const char *doc),
+		 void *ctx)
+{
+	char path[64], type[128];
+
+	for (size_t i = 0; i < config_rows; i++) {
+		const struct config_row *r = &config_table[i];
+
+		snprintf(path, sizeof(path), "%s.%s", r->section, r->key);
+		row(ctx, path, config_expected(r, type, sizeof(type)),
+		    r->fallback ? r->fallback : "", r->doc);
+	}
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The YAML file, by libcyaml: the schema is made from the table, every value
+ * a text, so that the table alone says what a value may be.  libcyaml reports
+ * what does not fit the schema, with its line; for a value that the table
+ * refuses, the line is found with libyaml's parser below.
+ */
+#include <cyaml/cyaml.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "base/cleanup.h"
+#include "config_int.h"
+
+#define MAX_SECTIONS 16
+#define MAX_KEYS 16
+
+/* What libcyaml fills for one setting. */
+struct raw {
+	char *text;
+	char **list;
+	unsigned int list_count;
+};
+
+struct raw_section {
+	struct raw keys[MAX_KEYS];
+};
+
+struct raw_file {
+	struct raw_section *sections[MAX_SECTIONS];
+};
+
+struct schema {
+	cyaml_schema_value_t top, item;
+	cyaml_schema_field_t sections[MAX_SECTIONS + 1];
+	cyaml_schema_field_t keys[MAX_SECTIONS][MAX_KEYS + 1];
+	const struct config_row *rows[MAX_SECTIONS][MAX_KEYS];
+	unsigned int nsections, nkeys[MAX_SECTIONS];
+};
+
+static void add_key(struct schema *s, unsigned int sec,
+		    const struct config_row *row)
+{
+	const unsigned int k = s->nkeys[sec]++;
+	cyaml_schema_field_t *f = &s->keys[sec][k];
+	const uint32_t base = (uint32_t)(k * sizeof(struct raw));
+
+	s->rows[sec][k] = row;
+	f->key = row->key;
+	f->value.flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL;
+	if (row->type == CONFIG_LISTED) {
+		f->value.type = CYAML_SEQUENCE;
+		f->value.data_size = sizeof(char *);
+		f->value.sequence.entry = &s->item;
+		f->value.sequence.max = CONFIG_LIST;
+		f->data_offset = base + (uint32_t)offsetof(struct raw, list);
+		f->count_offset = base +
+				  (uint32_t)offsetof(struct raw, list_count);
+		f->count_size = sizeof(unsigned int);
+	} else {
+		f->value.type = CYAML_STRING;
+		f->value.data_size = sizeof(char);
+		f->value.string.max = 4096;
+		f->data_offset = base + (uint32_t)offsetof(struct raw, text);
+	}
+}
+
+static unsigned int section_of(struct schema *s, const char *name)
+{
+	cyaml_schema_field_t *f;
+	unsigned int i;
+
+	for (i = 0; i < s->nsections; i++)
+		if (!strcmp(s->sections[i].key, name))
+			return i;
+	f = &s->sections[i];
+	f->key = name;
+	f->value.type = CYAML_MAPPING;
+	f->value.flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL;
+	f->value.data_size = sizeof(struct raw_section);
+	f->value.mapping.fields = s->keys[i];
+	f->data_offset = (uint32_t)(i * sizeof(struct raw_section *));
+	s->nsections++;
+	return i;
+}
+
+static void make_schema(struct schema *s)
+{
+	*s = (struct schema){0};
+	s->item.type = CYAML_STRING;
+	s->item.flags = CYAML_FLAG_POINTER;
+	s->item.data_size = sizeof(char);
+	s->item.string.max = 4096;
+	s->top.type = CYAML_MAPPING;
+	s->top.flags = CYAML_FLAG_POINTER;
+	s->top.data_size = sizeof(struct raw_file);
+	s->top.mapping.fields = s->sections;
+	for (size_t i = 0; i < config_rows; i++)
+		add_key(s, section_of(s, config_table[i].section),
+			&config_table[i]);
+}
+
+/* libcyaml's messages: the first names the fault, later ones the place. */
+struct complaint {
+	char text[256];
+	unsigned int line;
+};
+
+static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
+{
+	struct complaint *c = ctx;
+	char text[256], *p;
+
+	if (level < CYAML_LOG_ERROR)
+		return;
+	vsnprintf(text, sizeof(text), fmt, args);
+	text[strcspn(text, "\n")] = '\0';
+	p = strstr(text, "line: ");
+	if (p && !c->line)
+		c->line = (unsigned int)strtoul(p + 6, NULL, 10);
+	if (c->text[0] || strstr(text, "Backtrace"))
+		return;
+	p = strstr(text, "Load: ");
+	snprintf(c->text, sizeof(c->text), "%s", p ? p + 6 : text);
+}
+
+/* Walks the file to the line of section.key, or of the section, or 0. */
+struct finder {
+	const char *section, *key;
+	unsigned int depth, line;
+	bool in_section, is_value;
+};
+
+static bool finder_event(struct finder *f, const yaml_event_t *e)
+{
+	const char *text;
+
+	switch (e->type) {
+	case YAML_MAPPING_START_EVENT:
+	case YAML_SEQUENCE_START_EVENT:
+		f->depth++;
+		f->is_value = false;
+		break;
+	case YAML_MAPPING_END_EVENT:
+	case YAML_SEQUENCE_END_EVENT:
+		f->depth--;
+		f->is_value = false;
+		break;
+	case YAML_SCALAR_EVENT:
+		text = (const char *)e->data.scalar.value;
+		if (!f->is_value && f->depth == 1)
+			f->in_section = !strcmp(text, f->section);
+		if (!f->is_value && f->depth == 2 && f->in_section &&
+		    !strcmp(text, f->key)) {
+			f->line = (unsigned int)e->start_mark.line + 1;
+			return true;
+		}
+		f->is_value = !f->is_value;
+		break;
+	case YAML_STREAM_END_EVENT:
+		return true;
+	default:
+		break;
+	}
+	return false;
+}
+
+static unsigned int find_line(const char *file, const struct config_row *row)
+{
+	struct finder f = {.section = row->section, .key = row->key};
+	FILE *in = fopen(file, "re");
+	yaml_parser_t parser;
+	yaml_event_t event;
+	bool end = !in;
+
+	if (!in || !yaml_parser_initialize(&parser)) {
+		if (in)
+			fclose(in);
+		return 0;
+	}
+	yaml_parser_set_input_file(&parser, in);
+	while (!end && yaml_parser_parse(&parser, &event)) {
+		end = finder_event(&f, &event);
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	fclose(in);
+	return f.line;
+}
+
+static int take(struct config *c, const struct config_row *row,
+		const struct raw *raw)
+{
+	int err = 0;
+
+	if (row->type == CONFIG_LISTED && raw->list) {
+		struct config_list *l = (void *)((char *)c + row->offset);
+
+		config_list_clear(l);
+		for (unsigned int i = 0; i < raw->list_count && !err; i++)
+			err = config_list_add(l, raw->list[i]);
+		c->origin[row - config_table] = "file";
+	} else if (raw->text) {
+		err = config_set(c, row, raw->text, "file");
+	}
+	return err;
+}
+
+static int take_all(struct config *c, const struct schema *s,
+		    const struct raw_file *f, const char *file, char *why,
+		    size_t cap)
+{
+	char expected[128];
+
+	for (unsigned int i = 0; i < s->nsections; i++) {
+		for (unsigned int k = 0; f->sections[i] && k < s->nkeys[i];
+		     k++) {
+			const struct config_row *row = s->rows[i][k];
+			const struct raw *raw = &f->sections[i]->keys[k];
+
+			if (!take(c, row, raw))
+				continue;
+			snprintf(why, cap, "%s:%u: %s.%s: \"%s\" is not %s",
+				 file, find_line(file, row), row->section,
+				 row->key, raw->text ? raw->text : "",
+				 config_expected(row, expected,
+						 sizeof(expected)));
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* In libcyaml's words, with what could have stood there. */
+static void explain(const struct schema *s, const struct complaint *c,
+		    const char *file, cyaml_err_t err, char *why, size_t cap)
+{
+	char known[256] = "";
+	size_t n = 0;
+
+	if (err == CYAML_ERR_INVALID_KEY)
+		for (unsigned int i = 0; i < s->nsections; i++)
+			n += (size_t)snprintf(known + n, sizeof(known) - n,
+					      "%s%s", i ? ", " : "",
+					      s->sections[i].key);
+	snprintf(why, cap, "%s:%u: %s%s%s; s3rdmafs.yaml(5) lists the keys",
+		 file, c->line, c->text[0] ? c->text : cyaml_strerror(err),
+		 n ? "; expected a key of the sections " : "", known);
+}
+
+int config_load_file(struct config *c, const char *file, char *why, size_t cap)
+{
+	struct complaint complaint = {.line = 0};
+	const cyaml_config_t cy = {.log_fn = on_log,
+				   .log_ctx = &complaint,
+				   .mem_fn = cyaml_mem,
+				   .log_level = CYAML_LOG_ERROR};
+	struct raw_file *raw = NULL;
+	struct schema *s = malloc(sizeof(*s));
+	cyaml_err_t cerr;
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	make_schema(s);
+	cerr = cyaml_load_file(file, &cy, &s->top, (cyaml_data_t **)&raw, NULL);
+	if (cerr == CYAML_ERR_FILE_OPEN) {
+		snprintf(why, cap, "cannot read %s: %s", file, strerror(errno));
+		err = -ENOENT;
+	} else if (cerr != CYAML_OK) {
+		explain(s, &complaint, file, cerr, why, cap);
+		err = -EINVAL;
+	} else {
+		err = take_all(c, s, raw, file, why, cap);
+		cyaml_free(&cy, &s->top, raw, 0);
+	}
+	free(s);
+	return err;
+}

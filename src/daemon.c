@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "ctl.h"
+
+static int make_creds(struct daemon *d, char *why, size_t cap)
+{
+	const struct creds_config c = {
+		.profile = d->cfg.credentials.profile,
+		.anonymous = d->cfg.credentials.anonymous};
+
+	return creds_new(&c, &d->creds, why, cap);
+}
+
+static int make_s3(struct daemon *d, char *why, size_t cap)
+{
+	const struct config *cfg = &d->cfg;
+	struct s3_config c = {
+		.region = cfg->endpoint.region,
+		.ca_file = cfg->endpoint.ca_file,
+		.virtual_host = !strcmp(cfg->endpoint.addressing, "virtual"),
+		.connections = (unsigned int)cfg->request.connections,
+		.connect_timeout_ms = cfg->request.connect_timeout,
+		.attempt_timeout_ms = cfg->request.attempt_timeout,
+		.deadline_ms = cfg->request.deadline};
+	int err;
+
+	for (size_t i = 0; i < cfg->endpoint.urls.n; i++)
+		c.urls[c.nurls++] = cfg->endpoint.urls.items[i];
+	err = s3_new(&c, d->creds, &d->s3);
+	if (err == -EINVAL)
+		snprintf(why, cap,
+			 "endpoint.urls: \"%s\" is no endpoint: expected "
+			 "http://host[:port] or https://host[:port]",
+			 c.urls[c.nurls - 1]);
+	else if (err)
+		snprintf(why, cap, "cannot start the S3 client: %s",
+			 strerror(-err));
+	return err;
+}
+
+static int ignore_entry(void *ctx, const struct s3_entry *e)
+{
+	(void)ctx;
+	(void)e;
+	return 0;
+}
+
+/* One small listing: is everything right that a mount needs? */
+static int probe(struct daemon *d, char *why, size_t cap)
+{
+	const struct s3_list l = {.bucket = d->bucket[0] ? d->bucket : NULL,
+				  .prefix = d->prefix,
+				  .max_keys = 1,
+				  .entry = ignore_entry,
+				  .timeout_ms = d->cfg.request.connect_timeout};
+	struct s3_answer a = {0};
+	const int err = s3_list(d->s3, &l, &a);
+	struct s3_call call = {.answer = a};
+	char cause[256];
+
+	if (err == -EBADMSG)
+		snprintf(why, cap,
+			 "%s answers, but not as an S3 server: check "
+			 "endpoint.urls",
+			 d->cfg.endpoint.urls.items[0]);
+	else if (err)
+		snprintf(why, cap, "cannot use %s at %s: %s; %s", d->source,
+			 d->cfg.endpoint.urls.items[0],
+			 s3_describe(&call, cause, sizeof(cause)),
+			 s3_error_hint(a.curl, a.status, a.code));
+	return err;
+}
+
+static int make_cache(struct daemon *d, char *why, size_t cap)
+{
+	const struct cache_config c = {
+		.staging = {.size = d->cfg.staging.host,
+			    .slot = d->cfg.staging.slot,
+			    .hugepages = !strcmp(d->cfg.staging.hugepages,
+						 "auto")},
+		.prefetch_max = d->cfg.read.prefetch_max};
+	const int err = cache_new(&c, &d->cache);
+
+	if (err)
+		snprintf(why, cap,
+			 "cannot get %llu MiB for the pool: %s; make "
+			 "cache_size smaller",
+			 (unsigned long long)d->cfg.staging.host >> 20,
+			 strerror(-err));
+	return err;
+}
+
+static int make_xfer(struct daemon *d, char *why, size_t cap)
+{
+	const char *mode = d->cfg.transport.mode;
+	const struct xfer_config c = {.mode = !strcmp(mode, "shm") ? XFER_SHM
+					      : !strcmp(mode, "http")
+						      ? XFER_HTTP
+						      : XFER_AUTO,
+				      .require = d->cfg.transport.require};
+	const int err = xfer_new(&c, d->s3, cache_arena(d->cache), &d->xfer);
+
+	if (err)
+		snprintf(why, cap, "cannot start transfers: %s",
+			 strerror(-err));
+	else
+		cache_start(d->cache, d->xfer);
+	return err;
+}
+
+static int make_namespace(struct daemon *d, char *why, size_t cap)
+{
+	const struct namespace_config c = {
+		.bucket = d->bucket,
+		.prefix = d->prefix,
+		.meta = {.ttl_ms = d->cfg.metadata.ttl,
+			 .negative_ttl_ms = d->cfg.metadata.negative_ttl}};
+	const int err = namespace_new(&c, d->s3, &d->ns);
+
+	if (err)
+		snprintf(why, cap, "%s", strerror(-err));
+	return err;
+}
+
+/* libfuse and fusermount3 speak to stderr: catch it, to say one line. */
+static int mount_quietly(const struct fs_config *c, struct daemon *d,
+			 char *said, size_t cap)
+{
+	AUTO_CLOSE int memory = memfd_create("stderr", MFD_CLOEXEC);
+	AUTO_CLOSE int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	ssize_t n = 0;
+	int err;
+
+	if (memory < 0 || saved < 0)
+		return fs_mount(c, d->ns, d->cache, &d->fs);
+	dup2(memory, STDERR_FILENO);
+	err = fs_mount(c, d->ns, d->cache, &d->fs);
+	dup2(saved, STDERR_FILENO);
+	if (err)
+		n = pread(memory, said, cap - 1, 0);
+	said[n > 0 ? n : 0] = '\0';
+	said[strcspn(said, "\n")] = '\0';
+	return err;
+}
+
+static int make_fs(struct daemon *d, bool debug, char *why, size_t cap)
+{
+	const struct config *cfg = &d->cfg;
+	const struct fs_config c = {
+		.mountpoint = d->mountpoint,
+		.source = d->source,
+		.extra_options = cfg->generic[0] ? cfg->generic : NULL,
+		.uid = (uid_t)cfg->mount.uid,
+		.gid = (gid_t)cfg->mount.gid,
+		.file_mode = cfg->mount.file_mode & ~cfg->mount.umask,
+		.dir_mode = cfg->mount.dir_mode & ~cfg->mount.umask,
+		.allow_other = cfg->mount.allow_other,
+		.kernel_cache = cfg->read.kernel_cache,
+		.debug = debug,
+		.ttl_ms = cfg->metadata.ttl,
+		.negative_ttl_ms = cfg->metadata.negative_ttl,
+		.control = d->control};
+	char said[300];
+	const int err = mount_quietly(&c, d, said, sizeof(said));
+
+	if (err)
+		snprintf(why, cap, "cannot mount on %s: %s", d->mountpoint,
+			 said[0] ? said : strerror(-err));
+	return err;
+}
+
+static int make_ctl(struct daemon *d, char *why, size_t cap)
+{
+	const int err = ctl_new(d, &d->ctl);
+
+	if (err)
+		snprintf(why, cap, "cannot make the control socket %s: %s",
+			 d->control, strerror(-err));
+	return err;
+}
+
+int daemon_start(struct daemon *d, bool debug, char *why, size_t cap)
+{
+	int err = make_creds(d, why, cap);
+
+	d->started_ms = clock_ms();
+	if (!err)
+		err = make_s3(d, why, cap);
+	if (!err)
+		err = probe(d, why, cap);
+	if (!err)
+		err = make_cache(d, why, cap);
+	if (!err)
+		err = make_xfer(d, why, cap);
+	if (!err)
+		err = make_namespace(d, why, cap);
+	if (!err)
+		err = make_ctl(d, why, cap);
+	if (!err)
+		err = make_fs(d, debug, why, cap);
+	if (!err)
+		ctl_start(d->ctl);
+	return err;
+}
+
+void daemon_stop(struct daemon *d)
+{
+	ctl_free(d->ctl);
+	/* First whoever waits for the server is let go, then the waiters'
+	 * requests are answered, and at last the mount itself goes. */
+	if (d->s3)
+		s3_stop(d->s3);
+	if (d->fs)
+		fs_stop_work(d->fs);
+	if (d->cache)
+		cache_stop(d->cache);
+	fs_free(d->fs);
+	xfer_free(d->xfer);
+	namespace_free(d->ns);
+	cache_free(d->cache);
+	s3_free(d->s3);
+	creds_free(d->creds);
+}
+
+static json_t *pool_json(const struct cache_stats *c)
+{
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:b}", "slots",
+			 c->pool.slots, "free", c->pool.states[SLOT_FREE],
+			 "armed", c->pool.states[SLOT_ARMED], "ready",
+			 c->pool.states[SLOT_READY], "quarantined",
+			 c->pool.states[SLOT_QUARANTINED], "lost", 0,
+			 "size_bytes", (json_int_t)c->pool.size, "pinned",
+			 c->pool.pinned);
+}
+
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+json_t *daemon_stats(struct daemon *d)
+{
+	struct cache_stats c;
+	struct xfer_stats x;
+	struct meta_stats m;
+	struct s3_stats s;
+	struct fs_stats f;
+
+	cache_get_stats(d->cache, &c);
+	xfer_get_stats(d->xfer, &x);
+	namespace_get_stats(d->ns, &m);
+	s3_get_stats(d->s3, &s);
+	fs_get_stats(d->fs, &f);
+	return json_pack(
+		"{s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I},"
+		" s:{s:I, s:I, s:I, s:I, s:i, s:i}, s:o, s:I, s:I, s:I, s:I,"
+		" s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:s, s:s}}",
+		"bytes", "http", (json_int_t)x.http_bytes, "shm",
+		(json_int_t)x.shm_bytes, "requests", "get", (json_int_t)s.get,
+		"head", (json_int_t)s.head, "list", (json_int_t)s.list, "other",
+		(json_int_t)s.other, "retries", (json_int_t)s.retries, "errors",
+		(json_int_t)s.errors, "in_flight", (json_int_t)s.in_flight,
+		"reads", "count", (json_int_t)c.reads, "bytes",
+		(json_int_t)c.read_bytes, "hits", (json_int_t)c.hits,
+		"prefetched_bytes", (json_int_t)c.prefetched,
+		"waiting_for_slot", c.waiting, "filling", c.filling, "pool",
+		pool_json(&c), "quarantines", (json_int_t)c.quarantines,
+		"fences", (json_int_t)x.fences, "declines",
+		(json_int_t)x.declines, "evictions", (json_int_t)c.evictions,
+		"names", "inodes", (json_int_t)f.inodes, "open_files",
+		(json_int_t)f.open_files, "cached",
+		(json_int_t)(m.names + m.entries), "cpu", "transfer_ns",
+		(json_int_t)minus(s.loop_cpu_ns, x.done_cpu_ns), "reply_ns",
+		(json_int_t)x.done_cpu_ns, "transport", "mode",
+		d->cfg.transport.mode, "in_use", x.in_use);
+}
+
+json_t *daemon_status(struct daemon *d)
+{
+	struct xfer_stats x;
+	struct cache_stats c;
+	struct fs_stats f;
+	uint64_t all;
+
+	cache_get_stats(d->cache, &c);
+	xfer_get_stats(d->xfer, &x);
+	fs_get_stats(d->fs, &f);
+	all = x.http_bytes + x.shm_bytes;
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:b, s:b, s:I, s:i}",
+		"version", S3RDMAFS_VERSION, "source", d->source, "endpoint",
+		d->cfg.endpoint.urls.items[0], "credentials",
+		creds_origin(d->creds), "transport.mode", d->cfg.transport.mode,
+		"transport.in_use", x.in_use, "transport.rdma_percent",
+		all ? 100.0 * (double)x.shm_bytes / (double)all : 0.0,
+		"pool_bytes", (json_int_t)c.pool.size, "pool_pinned",
+		c.pool.pinned, "shared_mmap", f.direct_mmap, "uptime_seconds",
+		(json_int_t)((clock_ms() - d->started_ms) / 1000), "pid",
+		(int)getpid());
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mount: kernel requests to calls on the namespace and the cache. */
+#ifndef S3RDMAFS_FUSE_OPS_FUSE_OPS_H
+#define S3RDMAFS_FUSE_OPS_FUSE_OPS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cache/cache.h"
+#include "cache/namespace.h"
+
+struct fs;
+
+struct fs_config {
+	const char *mountpoint;
+	const char *source;        /* shown in /proc/mounts */
+	const char *extra_options; /* generic ones for the kernel, or NULL */
+	uid_t uid;
+	gid_t gid;
+	mode_t file_mode, dir_mode;
+	bool allow_other;
+	bool kernel_cache; /* page cache instead of direct I/O */
+	bool debug;
+	uint64_t ttl_ms, negative_ttl_ms; /* what the kernel may keep */
+	const char *control;              /* path of the control socket */
+};
+
+/* Mounts.  ns and cache are borrowed and must outlive it.  0 or -errno; the
+ * reason has been said on stderr by libfuse or logged. */
+int fs_mount(const struct fs_config *cfg, struct namespace *ns,
+	     struct cache *cache, struct fs **out);
+
+/* Serves until unmounted or fs_exit; ready() is called once requests will be
+ * answered.  0 or -errno. */
+int fs_run(struct fs *fs, void (*ready)(void *ctx), void *ctx);
+
+/* Async-signal-safe: has fs_run return. */
+void fs_exit(struct fs *fs);
+
+/* Unmounts.  Requests that wait must have been answered. */
+void fs_free(struct fs *fs);
+
+/* Ends the threads that ask the server for names; after s3_stop. */
+void fs_stop_work(struct fs *fs);
+
+struct fs_stats {
+	uint64_t inodes, open_files, lookups;
+	bool direct_mmap; /* the kernel lets direct files be mapped */
+};
+void fs_get_stats(struct fs *fs, struct fs_stats *out);
+
+#endif

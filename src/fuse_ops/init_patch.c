@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Direct I/O files may be mapped shared only if the INIT answer says so
+ * (FUSE_DIRECT_IO_ALLOW_MMAP, kernel 6.6), and libfuse before 3.17 has no way
+ * to say it.  So the session's reads and writes go through here: the one INIT
+ * exchange is recognised, and the flag is added to its answer when the kernel
+ * has offered it.  Everything else passes untouched.
+ *
+ * INIT comes before any other request and is answered on the thread that read
+ * it, so its fields need no lock.
+ */
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fuse_ops/ops.h"
+
+#ifndef FUSE_DIRECT_IO_ALLOW_MMAP
+#define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
+#endif
+#ifndef FUSE_INIT_EXT
+#define FUSE_INIT_EXT (1 << 30)
+#endif
+
+/* Of fuse_init_in, whose tail older headers lack. */
+#define FLAGS_OFF 12
+#define FLAGS2_OFF 16
+
+static void look_at_request(struct fs *fs, const char *buf, size_t n)
+{
+	const struct fuse_in_header *in = (const void *)buf;
+	uint32_t flags = 0, flags2 = 0;
+
+	if (n < sizeof(*in) + FLAGS_OFF + 4 || in->opcode != FUSE_INIT)
+		return;
+	memcpy(&flags, buf + sizeof(*in) + FLAGS_OFF, 4);
+	if ((flags & FUSE_INIT_EXT) && n >= sizeof(*in) + FLAGS2_OFF + 4)
+		memcpy(&flags2, buf + sizeof(*in) + FLAGS2_OFF, 4);
+	fs->init_unique = in->unique;
+	fs->offers_direct_mmap = flags2 & (FUSE_DIRECT_IO_ALLOW_MMAP >> 32);
+}
+
+static ssize_t patched_read(int fd, void *buf, size_t n, void *arg)
+{
+	const ssize_t got = read(fd, buf, n);
+
+	if (got > 0 &&
+	    ((const struct fuse_in_header *)buf)->opcode == FUSE_INIT)
+		look_at_request(arg, buf, (size_t)got);
+	return got;
+}
+
+/* iov[0] is the header, iov[1] fuse_init_out. */
+static void patch_answer(struct fs *fs, struct iovec *iov, int count)
+{
+	struct fuse_init_out *out;
+
+	if (count < 2 ||
+	    iov[1].iov_len < offsetof(struct fuse_init_out, flags2) +
+				     sizeof(out->flags2))
+		return;
+	out = iov[1].iov_base;
+	out->flags |= FUSE_INIT_EXT;
+	out->flags2 |= (uint32_t)(FUSE_DIRECT_IO_ALLOW_MMAP >> 32);
+	atomic_store(&fs->direct_mmap, true);
+}
+
+static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *arg)
+{
+	struct fs *fs = arg;
+
+	if (fs->init_unique) {
+		const struct fuse_out_header *h = iov[0].iov_base;
+
+		if (h->unique == fs->init_unique && h->error == 0) {
+			fs->init_unique = 0;
+			if (fs->offers_direct_mmap && !fs->cfg.kernel_cache)
+				patch_answer(fs, iov, count);
+		}
+	}
+	return writev(fd, iov, count);
+}
+
+int init_patch_install(struct fs *fs)
+{
+	static const struct fuse_custom_io io = {.read = patched_read,
+						 .writev = patched_writev};
+
+	return fuse_session_custom_io(fs->se, &io, fuse_session_fd(fs->se));
+}

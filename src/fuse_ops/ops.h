@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files of this folder. */
+#ifndef S3RDMAFS_FUSE_OPS_OPS_H
+#define S3RDMAFS_FUSE_OPS_OPS_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/workq.h"
+#include "fuse_ops/fuse_ops.h"
+#include "fuse_ops/inode.h"
+
+struct read_op;
+
+struct fs {
+	/* Constant after fs_mount. */
+	struct fs_config cfg;
+	struct namespace *ns;       /* borrowed */
+	struct cache *cache;        /* borrowed */
+	struct inode_table *inodes; /* owned */
+	struct workq *work;         /* owned: calls that ask the server */
+	struct fuse_session *se;    /* owned */
+	bool mounted;
+	void (*ready)(void *ctx);
+	void *ready_ctx;
+
+	pthread_mutex_t lock;
+	/* Under lock. */
+	struct read_op *idle_reads; /* owned list */
+
+	atomic_ullong open_files, lookups;
+
+	/* The INIT exchange, see init_patch.c. */
+	uint64_t init_unique;
+	bool offers_direct_mmap;
+	atomic_bool direct_mmap;
+};
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+/* Answers with an errno; err is 0 or negative. */
+static inline void reply_err(fuse_req_t req, int err)
+{
+	fuse_reply_err(req, -err);
+}
+
+/* init_patch.c: has the INIT answer allow shared maps of direct files. */
+int init_patch_install(struct fs *fs);
+
+void fill_stat(const struct fs *fs, const struct inode_info *i,
+	       struct stat *st);
+
+/*
+ * A request that must ask the server: run(job) is called on a work thread and
+ * answers it.  Answers EBUSY itself when too many wait.
+ */
+struct job {
+	fuse_req_t req;
+	struct fs *fs;
+	fuse_ino_t ino;
+	struct fuse_file_info fi;
+	size_t size;
+	void (*run)(struct job *job);
+	char name[260]; /* of an attribute */
+	char path[NAMESPACE_PATH_MAX + 1];
+};
+void job_post(fuse_req_t req, fuse_ino_t ino, const char *path,
+	      const char *name, const struct fuse_file_info *fi, size_t size,
+	      void (*run)(struct job *job));
+
+/* op_lookup.c */
+void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n);
+void op_forget_multi(fuse_req_t req, size_t count,
+		     struct fuse_forget_data *forgets);
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* op_dir.c */
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi);
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* op_file.c */
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+	     struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_file_free_idle(struct fs *fs);
+
+/* op_xattr.c */
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+
+#endif

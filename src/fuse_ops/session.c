@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The FUSE session.  libfuse's threads read requests and answer what needs no
+ * server; work threads ask for names; event loops answer reads whose bytes
+ * have come.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "fuse_ops/ops.h"
+
+#define WORK_THREADS 32
+#define WORK_DEPTH 4096
+#define MAX_BACKGROUND 128
+
+static void op_init(void *arg, struct fuse_conn_info *conn)
+{
+	struct fs *fs = arg;
+
+	conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+	if (conn->capable & FUSE_CAP_ASYNC_DIO)
+		conn->want |= FUSE_CAP_ASYNC_DIO;
+	if (fs->ready)
+		fs->ready(fs->ready_ctx);
+}
+
+static const struct fuse_lowlevel_ops ops = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.forget = op_forget,
+	.forget_multi = op_forget_multi,
+	.getattr = op_getattr,
+	.statfs = op_statfs,
+	.opendir = op_opendir,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.releasedir = op_releasedir,
+	.open = op_open,
+	.read = op_read,
+	.release = op_release,
+	.getxattr = op_getxattr,
+	.listxattr = op_listxattr,
+};
+
+/* Commas and backslashes separate options; a source may hold both. */
+static void add_escaped(struct strbuf *b, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == ',' || *s == '\\')
+			strbuf_puts(b, "\\");
+		strbuf_add(b, s, 1);
+	}
+}
+
+static int new_session(struct fs *fs)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct strbuf b;
+	int err = 0;
+
+	strbuf_init(&b, 65536);
+	strbuf_puts(&b, "ro,default_permissions,subtype=s3rdmafs,fsname=");
+	add_escaped(&b, fs->cfg.source);
+	if (fs->cfg.allow_other)
+		strbuf_puts(&b, ",allow_other");
+	if (fs->cfg.extra_options)
+		strbuf_printf(&b, ",%s", fs->cfg.extra_options);
+	if (b.failed || fuse_opt_add_arg(&args, "s3rdmafs") ||
+	    fuse_opt_add_arg(&args, "-o") || fuse_opt_add_arg(&args, b.s) ||
+	    (fs->cfg.debug && fuse_opt_add_arg(&args, "-d")))
+		err = -ENOMEM;
+	strbuf_free(&b);
+	if (!err) {
+		fs->se = fuse_session_new(&args, &ops, sizeof(ops), fs);
+		err = fs->se ? 0 : -EINVAL;
+	}
+	fuse_opt_free_args(&args);
+	return err;
+}
+
+int fs_mount(const struct fs_config *cfg, struct namespace *ns,
+	     struct cache *cache, struct fs **out)
+{
+	struct fs *fs = calloc(1, sizeof(*fs));
+	int err;
+
+	if (!fs)
+		return -ENOMEM;
+	fs->cfg = *cfg;
+	fs->ns = ns;
+	fs->cache = cache;
+	pthread_mutex_init(&fs->lock, NULL);
+	err = inode_table_new(&fs->inodes);
+	if (!err)
+		err = workq_new("names", WORK_THREADS, WORK_DEPTH, &fs->work);
+	if (!err)
+		err = new_session(fs);
+	if (!err) {
+		err = fuse_session_mount(fs->se, cfg->mountpoint) ? -EIO : 0;
+		fs->mounted = !err;
+	}
+	if (!err)
+		err = init_patch_install(fs);
+	if (err) {
+		fs_stop_work(fs);
+		fs_free(fs);
+		return err;
+	}
+	*out = fs;
+	return 0;
+}
+
+int fs_run(struct fs *fs, void (*ready)(void *ctx), void *ctx)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int err;
+
+	if (!config)
+		return -ENOMEM;
+	fs->ready = ready;
+	fs->ready_ctx = ctx;
+	fuse_loop_cfg_set_max_threads(config, 16);
+	fuse_loop_cfg_set_idle_threads(config, 16);
+	err = fuse_session_loop_mt(fs->se, config);
+	fuse_loop_cfg_destroy(config);
+	/* A signal's number is a clean end. */
+	return err < 0 ? err : 0;
+}
+
+void fs_exit(struct fs *fs)
+{
+	fuse_session_exit(fs->se);
+}
+
+void fs_stop_work(struct fs *fs)
+{
+	workq_free(fs->work);
+	fs->work = NULL;
+}
+
+void fs_free(struct fs *fs)
+{
+	if (!fs)
+		return;
+	if (fs->mounted)
+		fuse_session_unmount(fs->se);
+	if (fs->se)
+		fuse_session_destroy(fs->se);
+	op_file_free_idle(fs);
+	inode_table_free(fs->inodes);
+	pthread_mutex_destroy(&fs->lock);
+	free(fs);
+}
+
+void fs_get_stats(struct fs *fs, struct fs_stats *out)
+{
+	*out = (struct fs_stats){.inodes = inode_count(fs->inodes),
+				 .open_files = atomic_load(&fs->open_files),
+				 .lookups = atomic_load(&fs->lookups),
+				 .direct_mmap = atomic_load(&fs->direct_mmap)};
+}

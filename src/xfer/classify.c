@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "xfer/classify.h"
+
+#include <string.h>
+
+/* One server sends "OK\n" behind a transfer. */
+#define STRAY_BODY 16
+
+bool classify_range_fits(const struct classify_input *in)
+{
+	const struct s3_answer *a = in->answer;
+	const bool whole = in->off == 0 && in->len == in->object_len;
+
+	if (a->has_range)
+		return a->range_first == in->off &&
+		       a->range_last == in->off + in->len - 1 &&
+		       a->range_total == in->object_len;
+	/* 200 without a range is the whole object, whatever was asked. */
+	return whole || (a->status == 206 && !in->need_range);
+}
+
+static struct classify_result result(enum classify_verdict v, bool fence,
+				     bool declined)
+{
+	return (struct classify_result){v, fence, declined};
+}
+
+/* A 200 or 206 to a request that carried a token. */
+static struct classify_result with_token(const struct classify_input *in)
+{
+	const struct s3_answer *a = in->answer;
+	const bool fits = classify_range_fits(in);
+
+	switch (a->reply) {
+	case S3_REPLY_OK:
+		if (a->body <= STRAY_BODY && fits &&
+		    (!a->has_reply_bytes || a->reply_bytes == in->len))
+			return result(CLASSIFY_MOVED, false, false);
+		return result(CLASSIFY_RETRY, true, false); /* row 9 */
+	case S3_REPLY_NONE:
+	case S3_REPLY_DECLINED:
+		/* A 501 may follow a transfer that was begun. */
+		if (a->body == in->len && fits)
+			return result(CLASSIFY_BODY,
+				      a->reply == S3_REPLY_DECLINED, true);
+		return result(CLASSIFY_RETRY, true, true); /* row 6 */
+	case S3_REPLY_FAILED:
+		break;
+	}
+	return result(CLASSIFY_RETRY, true, false);
+}
+
+static bool is_outcome(int status)
+{
+	return (status >= 300 && status < 400) || status == 400 ||
+	       status == 401 || status == 403 || status == 404 ||
+	       status == 405 || status == 412 || status == 416;
+}
+
+static bool other_version(const struct classify_input *in)
+{
+	const struct s3_answer *a = in->answer;
+
+	return (a->status == 200 || a->status == 206) && a->etag[0] &&
+	       in->etag && in->etag[0] && strcmp(a->etag, in->etag) != 0;
+}
+
+struct classify_result classify_get(const struct classify_input *in)
+{
+	const struct s3_answer *a = in->answer;
+
+	if (a->curl) {
+		if (!a->sent)
+			return result(CLASSIFY_UNSENT, false, false);
+		return result(CLASSIFY_RETRY, in->token, false); /* row 1 */
+	}
+	if (other_version(in))
+		return result(CLASSIFY_STALE, in->token, false);
+	if (a->status == 200 || a->status == 206) {
+		if (in->token)
+			return with_token(in);
+		return a->body == in->len && classify_range_fits(in)
+			       ? result(CLASSIFY_BODY, false, false)
+			       : result(CLASSIFY_RETRY, false, false);
+	}
+	if (in->token && (a->status == 501 ||
+			  (a->reply == S3_REPLY_DECLINED && a->status >= 400)))
+		return result(CLASSIFY_RESEND, false, true);
+	/* InvalidRdmaToken: it is the token that was refused, not the GET. */
+	if (in->token && a->status == 400)
+		return result(CLASSIFY_RESEND, false, false);
+	if (is_outcome(a->status))
+		return result(CLASSIFY_OUTCOME, false, false);
+	return result(in->token ? CLASSIFY_RETRY : CLASSIFY_OUTCOME, in->token,
+		      false);
+}
