@@ -61,6 +61,13 @@ int checksum_parse(const char *name)
 	return -EINVAL;
 }
 
+bool checksum_is_form(enum checksum_kind kind, const char *text)
+{
+	unsigned char digest[64];
+
+	return !base64_decode(text, digest, kinds[kind].size);
+}
+
 int checksum_init(struct checksum *c, enum checksum_kind kind)
 {
 	pthread_once(&tables_once, make_tables);

@@ -3,6 +3,7 @@
 #ifndef S3RDMAFS_S3_CHECKSUM_H
 #define S3RDMAFS_S3_CHECKSUM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,9 @@ const char *checksum_name(enum checksum_kind kind);
 
 /* Of a name in any case, or -EINVAL. */
 int checksum_parse(const char *name);
+
+/* Could the text be the header value of one?  Its length and alphabet. */
+bool checksum_is_form(enum checksum_kind kind, const char *text);
 
 struct checksum {
 	enum checksum_kind kind;

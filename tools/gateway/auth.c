@@ -298,6 +298,13 @@ bool auth_check(struct request *r)
 	}
 	if (auth ? !parse_header(r, auth, &c) : !parse_presigned(r, &c))
 		return false;
+	if (strcmp(c.region, r->gw->region) != 0) {
+		reply_error(r, "AuthorizationHeaderMalformed",
+			    "The authorization header is malformed; the region "
+			    "'%s' is wrong; expecting '%s'",
+			    c.region, r->gw->region);
+		return false;
+	}
 	secret = keyring_find(&r->gw->keys, c.access);
 	if (!secret) {
 		reply_error(r, "InvalidAccessKeyId",

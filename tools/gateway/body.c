@@ -109,6 +109,12 @@ static bool parse_checksum(struct request *r)
 					    " header");
 				return false;
 			}
+			if (!checksum_is_form((enum checksum_kind)k, v)) {
+				reply_error(r, "InvalidRequest",
+					    "Value for %s header is invalid.",
+					    name);
+				return false;
+			}
 			snprintf(b->want_checksum, sizeof(b->want_checksum),
 				 "%s", v);
 			b->checksum = k;
@@ -259,6 +265,8 @@ static bool size_line(struct request *r)
 			return bad_chunk(r);
 		memcpy(b->chunk_signature, rest + sizeof(name) - 1, SIGV4_HEX);
 	}
+	if (!b->signed_chunks && *rest)
+		return bad_chunk(r);
 	b->state = DATA;
 	if (!b->last_chunk)
 		return true;

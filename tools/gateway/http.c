@@ -37,6 +37,58 @@ struct http {
 	struct MHD_Daemon *daemon; /* owned */
 };
 
+/* ---- who owns a request ---- */
+
+/*
+ * A request that libmicrohttpd refuses by itself (its header is too large,
+ * say) never reaches on_request, and then on_end is not called either: until
+ * it does, the connection owns it.
+ */
+struct connection {
+	struct request *pending; /* owned */
+};
+
+static struct connection *connection_of(struct MHD_Connection *conn)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+static void free_request(struct request *r)
+{
+	if (!r)
+		return;
+	body_free(r);
+	reply_clear(r);
+	strbuf_free(&r->out);
+	uri_query_free(&r->query);
+	for (size_t i = 0; i < r->nheaders; i++)
+		free(r->headers[i].value);
+	if (r->has_file)
+		close(r->file);
+	free(r->path);
+	free(r->uri);
+	free(r);
+}
+
+static void on_connection(void *cls, struct MHD_Connection *conn, void **ctx,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct connection *c = *ctx;
+
+	(void)cls;
+	(void)conn;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		*ctx = calloc(1, sizeof(*c));
+	} else if (c) {
+		free_request(c->pending);
+		free(c);
+		*ctx = NULL;
+	}
+}
+
 /* ---- parsing ---- */
 
 /* Splits and decodes the request's target; false after an error answer. */
@@ -93,6 +145,33 @@ static bool is_utf8(const char *s)
 	return o != NULL;
 }
 
+/* A second value of these is a smuggled request, not a longer list. */
+static bool must_be_single(const char *name)
+{
+	static const char *const names[] = {
+		"authorization", "content-length", "content-md5",
+		"host",          "range",          "transfer-encoding"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i], name))
+			return true;
+	return !strncmp(name, "x-amz-", 6) &&
+	       strncmp(name, "x-amz-meta-", 11) != 0;
+}
+
+/* Adds to a header that is there already; false when it may not be. */
+static bool join_header(struct request *r, size_t i, const char *value)
+{
+	char *joined;
+
+	if (must_be_single(r->headers[i].name) ||
+	    asprintf(&joined, "%s,%s", r->headers[i].value, value) < 0)
+		return false;
+	free(r->headers[i].value);
+	r->headers[i].value = joined;
+	return true;
+}
+
 static enum MHD_Result take_header(void *arg, enum MHD_ValueKind kind,
 				   const char *name, const char *value)
 {
@@ -111,10 +190,33 @@ static enum MHD_Result take_header(void *arg, enum MHD_ValueKind kind,
 								  name[i] <= 'Z'
 							  ? name[i] | 0x20
 							  : name[i];
+	for (size_t i = 0; i < r->nheaders; i++) {
+		if (strcmp(r->headers[i].name, r->headers[r->nheaders].name) !=
+		    0)
+			continue;
+		if (join_header(r, i, value ? value : ""))
+			return MHD_YES;
+		reply_error(r, "InvalidRequest", "%s is given twice",
+			    r->headers[i].name);
+		return MHD_NO;
+	}
 	r->headers[r->nheaders].value = strdup(value ? value : "");
 	if (r->headers[r->nheaders].value)
 		r->nheaders++;
 	return MHD_YES;
+}
+
+/* Names and parameters end in XML: they must be text. */
+static bool check_text(struct request *r)
+{
+	bool ok = is_utf8(r->key);
+
+	for (size_t i = 0; i < r->query.n && ok; i++)
+		ok = is_utf8(r->query.params[i].name) &&
+		     is_utf8(r->query.params[i].value);
+	if (!ok)
+		reply_error(r, "InvalidURI", "The request is not UTF-8.");
+	return ok;
 }
 
 /* All that can be decided before the body comes. */
@@ -122,12 +224,17 @@ static void begin(struct request *r)
 {
 	r->begun = true;
 	MHD_get_connection_values(r->conn, MHD_HEADER_KIND, take_header, r);
-	if (r->failed || !parse_uri(r) || !auth_check(r))
-		return;
-	if (!is_utf8(r->key)) {
-		reply_error(r, "InvalidURI", "The key is not UTF-8.");
+	if (request_header(r, "transfer-encoding") &&
+	    request_header(r, "content-length"))
+		reply_error(r, "InvalidRequest",
+			    "Content-Length beside Transfer-Encoding");
+	if (r->failed) {
+		/* Where the next request begins is not certain any more. */
+		reply_header(r, "Connection", "close");
 		return;
 	}
+	if (!parse_uri(r) || !auth_check(r) || !check_text(r))
+		return;
 	r->fault = fault_for(r->gw->faults, r);
 	if (fault_before(r) || !route(r))
 		return;
@@ -207,8 +314,10 @@ static enum MHD_Result answer(struct request *r)
 	if (!res)
 		return MHD_NO;
 	for (size_t i = 0; i < r->nreply; i++)
+		/* MHD takes no empty value; a blank is trimmed away. */
 		MHD_add_response_header(res, r->reply[i].name,
-					r->reply[i].value);
+					r->reply[i].value[0] ? r->reply[i].value
+							     : " ");
 	MHD_add_response_header(res, "x-amz-request-id", r->id);
 	MHD_add_response_header(res, "Server", "s3rdma-gateway");
 	ok = MHD_queue_response(r->conn, (unsigned int)r->status, res);
@@ -246,6 +355,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn,
 	if (!r)
 		return MHD_NO;
 	if (!r->begun) {
+		connection_of(conn)->pending = NULL; /* on_end frees it now */
 		r->conn = conn;
 		r->method = method;
 		begin(r);
@@ -270,12 +380,14 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn,
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 {
 	struct http *h = cls;
-	struct request *r = calloc(1, sizeof(*r));
+	struct connection *c = connection_of(conn);
+	struct request *r = c ? calloc(1, sizeof(*r)) : NULL;
 	unsigned char id[8];
 
-	(void)conn;
 	if (!r)
 		return NULL;
+	free_request(c->pending);
+	c->pending = NULL;
 	r->gw = h->gw;
 	r->uri = strdup(uri);
 	if (!r->uri) {
@@ -289,6 +401,7 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	strbuf_init(&r->out, 64U << 20);
 	random_bytes(id, sizeof(id));
 	format_hex(id, sizeof(id), r->id);
+	c->pending = r;
 	return r;
 }
 
@@ -333,6 +446,8 @@ static void access_log(struct request *r)
 
 	if (r->gw->log_fd < 0 || !r->conn)
 		return;
+	if (!strcmp(r->method, "HEAD"))
+		r->answered = 0;
 	peer_name(r->conn, host, sizeof(host));
 	localtime_r(&now, &tm);
 	strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S %z", &tm);
@@ -345,7 +460,8 @@ static void access_log(struct request *r)
 			line = NULL;
 		quoted(&b, line);
 	}
-	strbuf_printf(&b, " %d %llu ", r->status,
+	/* 499, as nginx has it: the client left before the answer. */
+	strbuf_printf(&b, " %d %llu ", r->status ? r->status : 499,
 		      (unsigned long long)r->answered);
 	quoted(&b, request_header(r, "referer"));
 	strbuf_puts(&b, " ");
@@ -361,23 +477,16 @@ static void on_end(void *cls, struct MHD_Connection *conn, void **arg,
 {
 	struct request *r = *arg;
 
+	struct connection *c = connection_of(conn);
+
 	(void)cls;
-	(void)conn;
 	(void)code;
 	if (!r)
 		return;
+	if (c && c->pending == r)
+		c->pending = NULL;
 	access_log(r);
-	body_free(r);
-	reply_clear(r);
-	strbuf_free(&r->out);
-	uri_query_free(&r->query);
-	for (size_t i = 0; i < r->nheaders; i++)
-		free(r->headers[i].value);
-	if (r->has_file)
-		close(r->file);
-	free(r->path);
-	free(r->uri);
-	free(r);
+	free_request(r);
 	*arg = NULL;
 }
 
@@ -446,6 +555,7 @@ int http_start(const struct http_config *cfg, struct gateway *gw,
 		MHD_OPTION_URI_LOG_CALLBACK, on_uri, h,
 		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 		MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
 		MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(256 << 10),

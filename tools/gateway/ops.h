@@ -12,6 +12,8 @@ void op_head_bucket(struct request *r);
 void op_delete_bucket(struct request *r);
 void op_get_location(struct request *r);
 void op_get_versioning(struct request *r);
+/* What S3 has and this server has not, where another row would take it. */
+void op_not_implemented(struct request *r);
 
 /* ops_list.c */
 void op_list_objects(struct request *r);
@@ -20,6 +22,7 @@ void op_list_objects_v2(struct request *r);
 /* ops_read.c */
 void op_get_object(struct request *r);
 void op_head_object(struct request *r);
+void op_get_tagging(struct request *r);
 
 /* ops_write.c */
 void op_put_object(struct request *r);

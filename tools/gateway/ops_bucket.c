@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ops.h"
+#include "xml_in.h"
 
 static void add_bucket(void *ctx, const char *name, time_t made)
 {
@@ -35,10 +36,30 @@ void op_list_buckets(struct request *r)
 		reply_xml(r, 200);
 }
 
+/* The body may name a region, which is not looked at, but must be one. */
+static bool is_configuration(const struct strbuf *xml)
+{
+	struct xml_doc doc;
+
+	if (xml->len == 0)
+		return true;
+	if (xml_in_parse(xml->s, xml->len, "CreateBucketConfiguration", "", 0,
+			 &doc))
+		return false;
+	xml_in_free(&doc);
+	return true;
+}
+
 void op_create_bucket(struct request *r)
 {
-	const int err = store_bucket_create(r->gw->store, r->bucket);
+	int err;
 
+	if (!is_configuration(&r->body.xml)) {
+		reply_error(r, "MalformedXML",
+			    "The XML you provided was not well-formed");
+		return;
+	}
+	err = store_bucket_create(r->gw->store, r->bucket);
 	if (err == -EINVAL) {
 		reply_error(r, "InvalidBucketName",
 			    "The specified bucket is not valid.");
@@ -105,4 +126,11 @@ void op_get_location(struct request *r)
 void op_get_versioning(struct request *r)
 {
 	simple_document(r, "VersioningConfiguration", "");
+}
+
+void op_not_implemented(struct request *r)
+{
+	reply_error(r, "NotImplemented",
+		    "A header or query you provided implies functionality "
+		    "that is not implemented");
 }

@@ -152,6 +152,25 @@ static int md5_of(int fd, char etag[STORE_ETAG_MAX])
 	return n < 0 ? -errno : 0;
 }
 
+/* "bytes=first-last", both given and inside: the copy takes no other form. */
+static bool is_inside(const char *v, uint64_t size, uint64_t *off,
+		      uint64_t *len)
+{
+	uint64_t first, last;
+	const char *dash;
+
+	if (strncmp(v, "bytes=", 6) != 0)
+		return false;
+	v += 6;
+	dash = strchr(v, '-');
+	if (!dash || parse_u64_n(v, (size_t)(dash - v), &first) ||
+	    parse_u64(dash + 1, &last) || last < first || last >= size)
+		return false;
+	*off = first;
+	*len = last - first + 1;
+	return true;
+}
+
 static void part_copy(struct request *r, const struct store_upload *u,
 		      unsigned int n, int fd, const struct store_meta *source)
 {
@@ -161,7 +180,7 @@ static void part_copy(struct request *r, const struct store_upload *u,
 	char date[32];
 	int err;
 
-	if (range && parse_range(range, source->size, &off, &len) != 1) {
+	if (range && !is_inside(range, source->size, &off, &len)) {
 		reply_error(r, "InvalidArgument",
 			    "The x-amz-copy-source-range value must be of the "
 			    "form bytes=first-last");
@@ -314,7 +333,7 @@ static bool add_to_object(struct request *r, const struct store_upload *u,
 static bool check_order(struct request *r, const struct xml_doc *doc)
 {
 	for (size_t i = 0; i < doc->n; i++) {
-		const unsigned long n = doc->items[i].part;
+		const uint64_t n = doc->items[i].part;
 
 		if (n < 1 || n > MAX_PARTS) {
 			reply_error(r, "InvalidArgument",
@@ -450,6 +469,28 @@ static int by_key(const void *a, const void *b)
 	return c ? c : strcmp(x->id, y->id);
 }
 
+/* The common prefix of an upload's key under a delimiter; 0 for none. */
+static size_t rolled_up(const char *key, const char *prefix,
+			const char *delimiter)
+{
+	const char *d = delimiter && *delimiter
+				? strstr(key + (prefix ? strlen(prefix) : 0),
+					 delimiter)
+				: NULL;
+
+	return d ? (size_t)(d - key) + strlen(delimiter) : 0;
+}
+
+static void add_prefix(struct request *r, const char *key, size_t n)
+{
+	char text[1100];
+
+	snprintf(text, sizeof(text), "%.*s", (int)n, key);
+	strbuf_puts(&r->out, "<CommonPrefixes><Prefix>");
+	strbuf_xml(&r->out, text);
+	strbuf_puts(&r->out, "</Prefix></CommonPrefixes>");
+}
+
 static void add_upload(struct request *r, const struct store_upload *u)
 {
 	const struct timespec t = {.tv_sec = u->made};
@@ -471,8 +512,10 @@ void op_list_uploads(struct request *r)
 	const char *key_marker = request_param(r, "key-marker");
 	const char *id_marker = request_param(r, "upload-id-marker");
 	const unsigned long max = number_param(r, "max-uploads", 1000);
+	const char *delimiter = request_param(r, "delimiter");
 	struct upload_page p = {0};
 	const struct store_upload *last = NULL;
+	size_t up = 0;
 	unsigned long n = 0;
 	bool truncated = false;
 
@@ -495,11 +538,20 @@ void op_list_uploads(struct request *r)
 		    c < 0 ||
 		    (c == 0 && (!id_marker || strcmp(u->id, id_marker) <= 0)))
 			continue;
+		/* One of the prefix that was given just now. */
+		if (up && last && !strncmp(u->key, last->key, up)) {
+			last = u;
+			continue;
+		}
 		if (n == max) {
 			truncated = true;
 			break;
 		}
-		add_upload(r, u);
+		up = rolled_up(u->key, prefix, delimiter);
+		if (up)
+			add_prefix(r, u->key, up);
+		else
+			add_upload(r, u);
 		last = u;
 		n++;
 	}

@@ -43,6 +43,16 @@ int check_preconditions(const struct request *r, const char *prefix,
 	return 0;
 }
 
+/* Digits to a number; what is over 64 bits is as good as the largest. */
+static int range_number(const char *s, size_t n, uint64_t *out)
+{
+	const int err = parse_u64_n(s, n, out);
+
+	if (err == -ERANGE)
+		*out = UINT64_MAX;
+	return err == -ERANGE ? 0 : err;
+}
+
 int parse_range(const char *v, uint64_t size, uint64_t *off, uint64_t *len)
 {
 	uint64_t first, last = UINT64_MAX;
@@ -55,7 +65,7 @@ int parse_range(const char *v, uint64_t size, uint64_t *off, uint64_t *len)
 	if (!dash || strchr(v, ','))
 		return 0;
 	if (dash == v) { /* the last so many */
-		if (parse_u64(dash + 1, &last))
+		if (range_number(dash + 1, strlen(dash + 1), &last))
 			return 0;
 		if (last == 0 || size == 0)
 			return -1;
@@ -63,8 +73,9 @@ int parse_range(const char *v, uint64_t size, uint64_t *off, uint64_t *len)
 		*off = size - *len;
 		return 1;
 	}
-	if (parse_u64_n(v, (size_t)(dash - v), &first) ||
-	    (dash[1] && parse_u64(dash + 1, &last)) || last < first)
+	if (range_number(v, (size_t)(dash - v), &first) ||
+	    (dash[1] && range_number(dash + 1, strlen(dash + 1), &last)) ||
+	    last < first)
 		return 0;
 	if (first >= size)
 		return -1;
@@ -131,6 +142,18 @@ static void not_satisfiable(struct request *r, uint64_t size)
 		     (unsigned long long)size);
 }
 
+/* If-Range: the range counts only for the version that is named. */
+static bool range_counts(const struct request *r, const struct store_meta *meta)
+{
+	const char *v = request_header(r, "if-range");
+
+	if (!v)
+		return true;
+	if (*v == '"')
+		return store_etag_listed(v, meta->etag);
+	return curl_getdate(v, NULL) == meta->mtime.tv_sec;
+}
+
 static void read_object(struct request *r, bool with_body)
 {
 	AUTO_CLOSE int fd = -1;
@@ -157,7 +180,7 @@ static void read_object(struct request *r, bool with_body)
 	}
 	apply_overrides(r);
 	len = meta.size;
-	kind = fault_ignore_range(r)
+	kind = fault_ignore_range(r) || !range_counts(r, &meta)
 		       ? 0
 		       : parse_range(range, meta.size, &off, &len);
 	if (kind < 0) {
@@ -191,4 +214,24 @@ void op_get_object(struct request *r)
 void op_head_object(struct request *r)
 {
 	read_object(r, false);
+}
+
+/* No object has tags here; clients ask before they copy one. */
+void op_get_tagging(struct request *r)
+{
+	struct store_meta meta;
+	int fd;
+	const int err = store_get(r->gw->store, r->bucket, r->key, &fd, &meta);
+
+	if (err) {
+		reply_errno(r, err);
+		return;
+	}
+	close(fd);
+	store_meta_free(&meta);
+	strbuf_puts(&r->out,
+		    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Tagging "
+		    "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+		    "<TagSet/></Tagging>");
+	reply_xml(r, 200);
 }

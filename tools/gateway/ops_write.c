@@ -30,13 +30,21 @@ static const struct {
 /* aws-chunked is how the body came, not what the object is. */
 static const char *strip_chunked(const char *v, char *buf, size_t cap)
 {
-	const size_t n = strlen("aws-chunked");
+	size_t used = 0;
 
-	if (strncasecmp(v, "aws-chunked", n) != 0)
-		return v;
-	v += n;
-	v += strspn(v, ", ");
-	snprintf(buf, cap, "%s", v);
+	buf[0] = '\0';
+	while (*v) {
+		size_t n;
+
+		v += strspn(v, ", \t");
+		n = strcspn(v, ", \t");
+		if (n && strncasecmp(v, "aws-chunked", n > 11 ? n : 11) != 0 &&
+		    used + n + 2 < cap)
+			used += (size_t)snprintf(buf + used, cap - used,
+						 "%s%.*s", used ? "," : "",
+						 (int)n, v);
+		v += n;
+	}
 	return buf;
 }
 
@@ -291,6 +299,7 @@ void op_delete_objects(struct request *r)
 {
 	const int exists = store_bucket_check(r->gw->store, r->bucket);
 	struct xml_doc doc;
+	bool ok;
 	int err;
 
 	if (exists) {
@@ -299,10 +308,10 @@ void op_delete_objects(struct request *r)
 	}
 	err = xml_in_parse(strbuf_str(&r->body.xml), r->body.xml.len, "Delete",
 			   "Object", MAX_DELETE, &doc);
-	for (size_t i = 0; !err && i < doc.n; i++)
-		if (!doc.items[i].key[0])
-			err = -EBADMSG;
-	if (err || doc.n == 0) {
+	ok = !err && doc.n > 0;
+	for (size_t i = 0; ok && i < doc.n; i++)
+		ok = doc.items[i].key[0] != '\0';
+	if (!ok) {
 		reply_error(r, "MalformedXML",
 			    "The XML you provided was not well-formed or did "
 			    "not validate against our published schema");

@@ -26,7 +26,7 @@
 #define MAX_HEADERS 100
 #define MAX_REPLY_HEADERS 64
 #define MAX_XML_BODY (4U << 20) /* of DeleteObjects and its like */
-#define MAX_OBJECT (5ULL << 40)
+#define MAX_OBJECT (5ULL << 30) /* of one PUT or part */
 
 struct gateway;
 struct request;

@@ -48,6 +48,11 @@ static const struct {
 	 {"ListObjects", BODY_NONE, op_list_objects}},
 	{"PUT",
 	 BUCKET,
+	 "versioning",
+	 NULL,
+	 {"PutBucketVersioning", BODY_XML, op_not_implemented}},
+	{"PUT",
+	 BUCKET,
 	 NULL,
 	 NULL,
 	 {"CreateBucket", BODY_XML, op_create_bucket}},
@@ -68,6 +73,16 @@ static const struct {
 	 "uploadId",
 	 NULL,
 	 {"ListParts", BODY_NONE, op_list_parts}},
+	{"GET",
+	 OBJECT,
+	 "tagging",
+	 NULL,
+	 {"GetObjectTagging", BODY_NONE, op_get_tagging}},
+	{"GET",
+	 OBJECT,
+	 "partNumber",
+	 NULL,
+	 {"GetObjectPart", BODY_NONE, op_not_implemented}},
 	{"GET", OBJECT, NULL, NULL, {"GetObject", BODY_NONE, op_get_object}},
 	{"HEAD", OBJECT, NULL, NULL, {"HeadObject", BODY_NONE, op_head_object}},
 	{"PUT",
@@ -147,7 +162,6 @@ bool route(struct request *r)
 	const enum place place = !r->bucket[0] ? SERVICE
 				 : r->has_key  ? OBJECT
 					       : BUCKET;
-	bool known = false;
 
 	if (!strcmp(r->bucket, ".s3rdma") && !strcmp(r->key, "shm") &&
 	    !strcmp(r->method, "POST")) {
@@ -155,7 +169,9 @@ bool route(struct request *r)
 		return true;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(not_ours); i++) {
-		if (!request_param(r, not_ours[i]))
+		if (!request_param(r, not_ours[i]) ||
+		    (!strcmp(not_ours[i], "tagging") && place == OBJECT &&
+		     !strcmp(r->method, "GET")))
 			continue;
 		reply_error(r, "NotImplemented",
 			    "A header or query you provided implies "
@@ -165,7 +181,6 @@ bool route(struct request *r)
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		if (table[i].place != place)
 			continue;
-		known |= !strcmp(table[i].method, r->method);
 		if (strcmp(table[i].method, r->method) != 0 ||
 		    (table[i].need && !request_param(r, table[i].need)) ||
 		    (table[i].header && !request_header(r, table[i].header)))
@@ -173,7 +188,7 @@ bool route(struct request *r)
 		r->op = &table[i].op;
 		return true;
 	}
-	reply_error(r, known ? "InvalidRequest" : "MethodNotAllowed",
+	reply_error(r, "MethodNotAllowed",
 		    "The specified method is not allowed against this "
 		    "resource.");
 	return false;

@@ -30,6 +30,38 @@
 #include "base/parse.h"
 #include "store_int.h"
 
+/* What openat2 does, a component at a time: kernels before 5.6, seccomp
+ * filters and valgrind lack it. */
+static int walk_open(int dir, const char *path, int flags)
+{
+	int at = dup(dir);
+
+	while (at >= 0) {
+		const size_t n = strcspn(path, "/");
+		const bool last = !path[n];
+		char name[256];
+		int next;
+
+		if (n == 0 || n >= sizeof(name) ||
+		    (n == 2 && path[0] == '.' && path[1] == '.')) {
+			close(at);
+			return n >= sizeof(name) ? -ENAMETOOLONG : -EXDEV;
+		}
+		snprintf(name, sizeof(name), "%.*s", (int)n, path);
+		next = openat(at, name,
+			      O_CLOEXEC | O_NOFOLLOW |
+				      (last ? flags : O_RDONLY | O_DIRECTORY));
+		if (next < 0)
+			next = -errno;
+		close(at);
+		if (last || next < 0 || !path[n + 1])
+			return next;
+		at = next;
+		path += n + 1;
+	}
+	return -errno;
+}
+
 int store_openat(int dir, const char *path, int flags)
 {
 	struct open_how how = {
@@ -38,6 +70,8 @@ int store_openat(int dir, const char *path, int flags)
 			   RESOLVE_NO_MAGICLINKS};
 	const long fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
 
+	if (fd < 0 && errno == ENOSYS)
+		return walk_open(dir, path, flags);
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -147,6 +181,7 @@ int store_open(const char *root, struct store **out)
 		return err;
 	}
 	sweep_tmp(s);
+	store_upload_sweep(s);
 	*out = s;
 	return 0;
 }
@@ -179,9 +214,19 @@ void store_close(struct store *s)
 	free(s);
 }
 
+static bool is_address(const char *b)
+{
+	unsigned int a[4];
+	char end;
+
+	return sscanf(b, "%u.%u.%u.%u%c", &a[0], &a[1], &a[2], &a[3], &end) ==
+	       4;
+}
+
 int store_bucket_create(struct store *s, const char *bucket)
 {
-	if (!is_bucket_name(bucket))
+	/* S3 takes no name that could be an address. */
+	if (!is_bucket_name(bucket) || is_address(bucket))
 		return -EINVAL;
 	return mkdirat(s->root, bucket, 0755) ? -errno : 0;
 }

@@ -35,6 +35,9 @@ struct store {
 	struct odd_keys *odd_keys; /* owned list */
 };
 
+/* Removes what a killed gateway left of uploads. */
+void store_upload_sweep(struct store *s);
+
 /* Opens below dir, never out of it, through no symbolic link. */
 int store_openat(int dir, const char *path, int flags);
 

@@ -100,5 +100,8 @@ int store_meta_write(int fd, const char *key, struct store_meta *meta)
 	json_decref(o);
 	if (!text)
 		return err ? err : -ENOMEM;
-	return fsetxattr(fd, STORE_ATTR, text, strlen(text), 0) ? -errno : 0;
+	if (!fsetxattr(fd, STORE_ATTR, text, strlen(text), 0))
+		return 0;
+	/* ext4 has room for 4 KiB of attributes, and says ENOSPC. */
+	return errno == ENOSPC || errno == ERANGE ? -E2BIG : -errno;
 }

@@ -121,26 +121,56 @@ int store_upload_find(struct store *s, const char *bucket, const char *key,
 	return -ENOENT;
 }
 
+static void remove_upload(struct store *s, const char *id, int dir)
+{
+	DIR *d = fdopendir(dir);
+	struct dirent *e;
+
+	if (!d) {
+		close(dir);
+		return;
+	}
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	unlinkat(s->uploads, id, AT_REMOVEDIR);
+}
+
 int store_upload_abort(struct store *s, const char *id)
 {
 	const int dir = upload_dir(s, id);
-	struct dirent *e;
-	DIR *d;
 
 	if (dir < 0)
 		return dir;
 	/* From here on nobody finds it, even if we are killed now. */
 	unlinkat(dir, "upload", 0);
-	d = fdopendir(dir);
-	if (!d) {
-		close(dir);
-		return -errno;
+	remove_upload(s, id, dir);
+	return 0;
+}
+
+void store_upload_sweep(struct store *s)
+{
+	const int dir = store_openat(s->uploads, ".", O_RDONLY | O_DIRECTORY);
+	DIR *d = dir < 0 ? NULL : fdopendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		struct store_upload u;
+		int fd;
+
+		if (!is_id(e->d_name))
+			continue;
+		if (load(s, e->d_name, &u)) {
+			store_upload_free(&u);
+			continue;
+		}
+		fd = upload_dir(s, e->d_name);
+		if (fd >= 0)
+			remove_upload(s, e->d_name, fd);
 	}
-	while ((e = readdir(d)))
-		if (e->d_name[0] != '.')
-			unlinkat(dir, e->d_name, 0);
-	closedir(d);
-	return unlinkat(s->uploads, id, AT_REMOVEDIR) ? -errno : 0;
+	if (d)
+		closedir(d);
 }
 
 int store_upload_each(struct store *s, const char *bucket,

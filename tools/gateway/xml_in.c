@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "base/strbuf.h"
 
 struct parser {
@@ -16,6 +17,7 @@ struct parser {
 	struct xml_doc *doc;
 	size_t cap;
 	int depth, err;
+	bool in_item;
 	struct strbuf text;
 };
 
@@ -57,8 +59,11 @@ static void XMLCALL on_start(void *arg, const XML_Char *name,
 	p->text.len = 0;
 	if (p->depth > 4 || (p->depth == 1 && strcmp(name, p->root) != 0))
 		fail(p, -EBADMSG);
-	else if (p->depth == 2 && !strcmp(name, p->item))
-		add_item(p);
+	else if (p->depth == 2) {
+		p->in_item = !strcmp(name, p->item);
+		if (p->in_item)
+			add_item(p);
+	}
 }
 
 static void XMLCALL on_text(void *arg, const XML_Char *s, int n)
@@ -78,7 +83,7 @@ static void XMLCALL on_end(void *arg, const XML_Char *name)
 
 	if (p->depth == 2 && !strcmp(name, "Quiet")) {
 		p->doc->quiet = !strcmp(text, "true");
-	} else if (p->depth == 3 && it) {
+	} else if (p->depth == 3 && p->in_item && it) {
 		if (!strcmp(name, "Key"))
 			snprintf(it->key, sizeof(it->key), "%s", text);
 		else if (!strcmp(name, "ETag"))
@@ -87,7 +92,8 @@ static void XMLCALL on_end(void *arg, const XML_Char *name)
 			snprintf(it->checksum, sizeof(it->checksum), "%s",
 				 text);
 		else if (!strcmp(name, "PartNumber"))
-			it->part = strtoul(text, NULL, 10);
+			/* What is no number stays 0, which is no part. */
+			parse_u64(text, &it->part);
 	}
 	p->depth--;
 	p->text.len = 0;

@@ -5,13 +5,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* An <Object> of Delete or a <Part> of CompleteMultipartUpload. */
 struct xml_item {
 	char key[1100];
 	char etag[136];
 	char checksum[64];
-	unsigned long part;
+	uint64_t part;
 };
 
 struct xml_doc {
