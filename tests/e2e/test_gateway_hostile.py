@@ -466,7 +466,11 @@ def parameters_that_are_no_text(t):
         r = t.s3.call("PUT", b, "k", part_query(v.decode("latin1")
                                                 if isinstance(v, bytes)
                                                 else v, 1), body=b"x")
-        refused(r, 404, "NoSuchUpload")
+        # A NUL is refused with the query, before the upload is looked for.
+        if v == b"\0":
+            refused(r, 400, "InvalidURI")
+        else:
+            refused(r, 404, "NoSuchUpload")
     well(t, b)
 
 

@@ -80,8 +80,11 @@ void reply_error(struct request *r, const char *code, const char *fmt, ...)
 	strbuf_xml(&r->out, message);
 	strbuf_puts(&r->out, "</Message><Resource>");
 	strbuf_xml(&r->out, r->path ? r->path : "");
-	strbuf_printf(&r->out, "</Resource><RequestId>%s</RequestId></Error>",
-		      r->id);
+	strbuf_puts(&r->out, "</Resource>");
+	/* Clients that guess the region look here for the right one. */
+	if (!strcmp(code, "AuthorizationHeaderMalformed"))
+		strbuf_printf(&r->out, "<Region>%s</Region>", r->gw->region);
+	strbuf_printf(&r->out, "<RequestId>%s</RequestId></Error>", r->id);
 	reply_xml(r, status_of(code));
 }
 
