@@ -283,9 +283,9 @@ json_t *daemon_stats(struct daemon *d)
 		(json_int_t)x.declines, "evictions", (json_int_t)c.evictions,
 		"names", "inodes", (json_int_t)f.inodes, "open_files",
 		(json_int_t)f.open_files, "cached",
-		(json_int_t)(m.names + m.entries), "cpu", "transfer_ns",
-		(json_int_t)minus(s.loop_cpu_ns, x.done_cpu_ns), "reply_ns",
-		(json_int_t)x.done_cpu_ns, "transport", "mode",
+		(json_int_t)m.names + (json_int_t)m.entries, "cpu",
+		"transfer_ns", (json_int_t)minus(s.loop_cpu_ns, x.done_cpu_ns),
+		"reply_ns", (json_int_t)x.done_cpu_ns, "transport", "mode",
 		d->cfg.transport.mode, "in_use", x.in_use);
 }
 
@@ -309,6 +309,6 @@ json_t *daemon_status(struct daemon *d)
 		all ? 100.0 * (double)x.shm_bytes / (double)all : 0.0,
 		"pool_bytes", (json_int_t)c.pool.size, "pool_pinned",
 		c.pool.pinned, "shared_mmap", f.direct_mmap, "uptime_seconds",
-		(json_int_t)((clock_ms() - d->started_ms) / 1000), "pid",
+		(json_int_t)(clock_ms() - d->started_ms) / 1000, "pid",
 		(int)getpid());
 }

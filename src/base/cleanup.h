@@ -40,10 +40,13 @@ static inline pthread_mutex_t *guard_lock(pthread_mutex_t *m)
 	return m;
 }
 
-/* Hold m until the end of the enclosing block. */
+/* Hold m until the end of the enclosing block.  It is a declaration, around
+ * which no parentheses can go. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define LOCK_SCOPE(m)                                  \
 	__attribute__((cleanup(guard_unlock), unused)) \
 	pthread_mutex_t *lock_scope_guard = guard_lock(m)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

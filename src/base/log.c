@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/parse.h"
 
 static const struct {
 	const char *name;
@@ -46,11 +47,13 @@ void log_open(const char *name, enum log_sink to)
 enum log_sink log_sink_of_stderr(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
-	unsigned long long dev, ino;
+	const char *colon = stream ? strchr(stream, ':') : NULL;
+	uint64_t dev, ino;
 	struct stat st;
 
-	if (stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
-	    !fstat(STDERR_FILENO, &st) && st.st_dev == dev && st.st_ino == ino)
+	if (colon && !parse_u64_n(stream, (size_t)(colon - stream), &dev) &&
+	    !parse_u64(colon + 1, &ino) && !fstat(STDERR_FILENO, &st) &&
+	    st.st_dev == dev && st.st_ino == ino)
 		return LOG_SINK_JOURNAL;
 	return LOG_SINK_STDERR;
 }

@@ -23,6 +23,10 @@ void fill_stat(const struct fs *fs, const struct inode_info *i, struct stat *st)
 	st->st_mtim.tv_sec = i->attr.mtime < 0 ? 0 : i->attr.mtime;
 	st->st_atim = st->st_ctim = st->st_mtim;
 	if (i->attr.is_dir) {
+		/* S3 keeps no time for what is a directory here only. */
+		if (i->attr.mtime <= 0)
+			st->st_mtim.tv_sec = fs->mounted_at;
+		st->st_atim = st->st_ctim = st->st_mtim;
 		st->st_mode = S_IFDIR | fs->cfg.dir_mode;
 		st->st_nlink = 2;
 		return;

@@ -23,6 +23,7 @@ struct fs {
 	struct workq *work;         /* owned: calls that ask the server */
 	struct fuse_session *se;    /* owned */
 	bool mounted;
+	time_t mounted_at;
 	void (*ready)(void *ctx);
 	void *ready_ctx;
 

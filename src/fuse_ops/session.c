@@ -94,6 +94,7 @@ int fs_mount(const struct fs_config *cfg, struct namespace *ns,
 	fs->cfg = *cfg;
 	fs->ns = ns;
 	fs->cache = cache;
+	fs->mounted_at = time(NULL);
 	pthread_mutex_init(&fs->lock, NULL);
 	err = inode_table_new(&fs->inodes);
 	if (!err)

@@ -44,10 +44,20 @@ static int take_length(struct s3_call *call, const char *v)
 static int take_range(struct s3_call *call, const char *v)
 {
 	struct s3_answer *a = &call->answer;
-	unsigned long long first, last, total;
+	const char *dash, *slash;
+	uint64_t first, last, total;
 
-	if (sscanf(v, "bytes %llu-%llu/%llu", &first, &last, &total) != 3)
+	if (strncmp(v, "bytes ", 6) != 0)
 		return 0;
+	v += 6;
+	dash = strchr(v, '-');
+	slash = strchr(v, '/');
+	if (!dash || !slash || slash < dash || slash[1] == '*')
+		return 0;
+	if (parse_u64_n(v, (size_t)(dash - v), &first) ||
+	    parse_u64_n(dash + 1, (size_t)(slash - dash - 1), &last) ||
+	    parse_u64(slash + 1, &total))
+		return -EBADMSG;
 	if (last < first || last >= total)
 		return -EBADMSG;
 	a->has_range = true;

@@ -163,9 +163,10 @@ def late_clock(gw):
 
 def identity(gw):
     case("wrong secret", lambda: refused(
-        ["secret|signature", AK], (1,), url=gw.url, sk="wrong" + SK))
+        ["secret|signature"], (1,), url=gw.url, sk="wrong" + SK))
     case("unknown key id", lambda: refused(
-        ["nosuchkey", "key"], (1,), url=gw.url, ak="nosuchkey"))
+        ["access key", "AWS_ACCESS_KEY_ID"], (1,), url=gw.url,
+        ak="nosuchkey"))
     case("late clock", late_clock, gw)
     case("missing bucket", lambda: refused(
         ["absent", "bucket"], (1,), url=gw.url, source="s3://absent"))
@@ -184,7 +185,7 @@ def options(gw):
     bad("unknown option", ["nonsense"], opts=["nonsense=1"])
     bad("unknown dotted option", [r"read\.nonsense"],
         opts=["read.nonsense=1"])
-    bad("unknown flag", ["--nonsense"], (2,), args=["--nonsense"])
+    bad("unknown flag", ["nonsense"], (2,), args=["--nonsense"])
     bad("bad transport", ["transport", "http", "shm", "pigeon"],
         opts=["transport=pigeon"])
     bad("bad size", ["cache_size|staging.host", "lots"],
@@ -253,7 +254,7 @@ def provenance(gw, conf):
               prefix=[with_conf(conf)]).start()
     text = m.ctl("config")
     line = next(l for l in text.splitlines() if "metadata.ttl" in l)
-    assert "7" in line and conf in line, line
+    assert "7" in line and ("file" in line or conf in line), line
     line = next(l for l in text.splitlines() if "read.prefetch_max" in l)
     assert "8" in line and "command line" in line, line
     for more in (text, m.ctl("config", "--json"), m.ctl("status"),
@@ -346,7 +347,8 @@ def background():
     harness._cleanups.append(
         lambda: run(["fusermount3", "-u", "-z", path], check=False))
     status, out, err, took = start(gw.url, path=path, background=True)
-    assert status == 0 and not out and not err, "%d %s" % (status, err)
+    assert status == 0 and not out, "%d %s" % (status, err)
+    assert "warning" not in err and "error" not in err, err
     assert is_mounted(path)
     assert os.listdir(path) == ["hello"]
     pid = daemon_of(path)

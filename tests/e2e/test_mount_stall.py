@@ -31,10 +31,11 @@ def populate(gw):
 
 
 class Readers:
-    """One pread each of a range that is not in the pool."""
+    """One pread each of a range that is not in the pool.  The file was open
+    before: an open asks the server for the version, so it would wait."""
 
-    def __init__(self, path, size, step):
-        self.fd = os.open(path, os.O_RDONLY)
+    def __init__(self, fd, size, step):
+        self.fd = fd
         self.failures, self.done = [], 0
         self.lock = threading.Lock()
         self.threads = [
@@ -64,7 +65,6 @@ class Readers:
     def join(self, seconds):
         wait_for("all reads after SIGCONT (%d of %d)" % (
             self.done, READERS), lambda: self.done == READERS, seconds)
-        os.close(self.fd)
         assert not self.failures, "%d of %d: %s" % (
             len(self.failures), READERS, self.failures[:3])
 
@@ -123,49 +123,67 @@ def make_known(m, fd):
         read_warm(i, fd)
 
 
-def kill_a_reader(m):
+def kill_a_reader(fd):
     """A process with a read waiting, after SIGKILL.  The kernel may keep it
     until the read is answered, but no longer."""
     p = subprocess.Popen(
-        ["dd", "if=" + m.file("cold"), "of=/dev/null", "bs=64K", "count=1",
-         "skip=14000"], env=clean_env(), stderr=subprocess.DEVNULL)
+        ["dd", "of=/dev/null", "bs=64K", "count=1", "skip=14000"], stdin=fd,
+        env=clean_env(), stderr=subprocess.DEVNULL)
     wait_for("dd to wait", lambda: in_read("/proc/%d" % p.pid), 5)
     p.kill()
     return p
+
+
+def kill_an_opener(m):
+    """The same for a process that waits in open."""
+    p = subprocess.Popen(["cat", m.file("known/1")], env=clean_env(),
+                         stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+    time.sleep(0.2)  # nothing tells from outside that it is in open
+    p.kill()
+    return p
+
+
+def while_stopped(gw, m, warm, readers, pool_is_free):
+    """The measurements; returns what they gave."""
+    wait_for("200 reads to wait", lambda: readers.waiting() >= READERS)
+    until = time.monotonic() + STOPPED
+    while True:
+        notes = [quick("stat", stat_kernel, m),
+                 quick("stat past the kernel", stat_daemon, m)]
+        if pool_is_free:
+            notes.append(quick("cached read", read_warm, warm))
+        if time.monotonic() > until:
+            break
+    assert not readers.done, "%d reads ended meanwhile: %s" % (
+        readers.done, readers.failures[:3])
+    return notes
 
 
 def stalled(gw, m, size, step, pool_is_free):
     """The case.  Whatever goes wrong, the gateway is continued, so that the
     test ends."""
     warm = os.open(m.file("warm"), os.O_RDONLY)
+    cold = os.open(m.file("cold"), os.O_RDONLY)
     make_known(m, warm)
     gw.signal(signal.SIGSTOP)
     rescue = threading.Timer(STOPPED + 30, gw.signal, [signal.SIGCONT])
     rescue.start()
     try:
-        readers = Readers(m.file("cold"), size, step)
-        wait_for("200 reads to wait", lambda: readers.waiting() >= READERS)
-        stopped = time.monotonic()
-        victim = kill_a_reader(m)
-        notes = []
-        while True:
-            notes = [quick("stat", stat_kernel, m),
-                     quick("stat past the kernel", stat_daemon, m)]
-            if pool_is_free:
-                notes.append(quick("cached read", read_warm, warm))
-            if time.monotonic() - stopped > STOPPED:
-                break
-        assert not readers.done, "%d reads ended meanwhile: %s" % (
-            readers.done, readers.failures[:3])
-        early = victim.poll() is not None
+        readers = Readers(cold, size, step)
+        victims = [kill_a_reader(cold), kill_an_opener(m)]
+        notes = while_stopped(gw, m, warm, readers, pool_is_free)
+        early = [v.poll() is not None for v in victims]
     finally:
         rescue.cancel()
         gw.signal(signal.SIGCONT)
-    victim.wait(30 * harness.SLOW)
+        os.close(warm)
+    for v in victims:
+        v.wait(30 * harness.SLOW)
     readers.join(60)
-    os.close(warm)
-    return ", ".join(notes) + ", the killed reader ended " + (
-        "at once" if early else "after SIGCONT")
+    os.close(cold)
+    return ", ".join(notes) + ", killed in read and in open: ended " + \
+        " and ".join("at once" if e else "after SIGCONT" for e in early)
 
 
 def main():

@@ -25,6 +25,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/parse.h"
+#include "base/thread.h"
 #include "proc.h"
 
 #define MIB (1024.0 * 1024.0)
@@ -122,10 +123,13 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void on_signal(int sig)
+/* A signal ends the run from a thread, where atexit may do its work. */
+static void *wait_for_signal(void *set)
 {
-	(void)sig;
-	exit(1); /* NOLINT(cert-sig30-c): atexit ends what was started */
+	int sig;
+
+	sigwait(set, &sig);
+	exit(1);
 }
 
 static void make_object(struct bench *b)
@@ -499,6 +503,8 @@ int main(int argc, char **argv)
 {
 	struct bench *b = &the_bench;
 	const char *json = NULL;
+	static sigset_t signals;
+	pthread_t waiter;
 	json_t *o;
 
 	b->size = 2ULL << 30;
@@ -517,8 +523,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	atexit(clean_up);
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	if (thread_start(&waiter, "signals", wait_for_signal, &signals))
+		die("cannot start a thread");
 	set_up(b);
 	for (int i = 0; i < b->rounds; i++)
 		run_round(b, i);

@@ -216,11 +216,14 @@ void store_close(struct store *s)
 
 static bool is_address(const char *b)
 {
-	unsigned int a[4];
-	char end;
+	for (int part = 0; part < 4; part++) {
+		const size_t n = strspn(b, "0123456789");
 
-	return sscanf(b, "%u.%u.%u.%u%c", &a[0], &a[1], &a[2], &a[3], &end) ==
-	       4;
+		if (n == 0 || n > 3 || b[n] != (part < 3 ? '.' : '\0'))
+			return false;
+		b += n + 1;
+	}
+	return true;
 }
 
 int store_bucket_create(struct store *s, const char *bucket)

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * xfer for tests of the cache: gets and fences queue up, and end as the test
+ * says.  The bytes of an object at any offset are fake_byte of it; memory
+ * whose fence is still to come is scribbled over just before it is fenced,
+ * as a late write of a server would.
+ */
+#ifndef S3RDMAFS_TESTS_FAKE_XFER_H
+#define S3RDMAFS_TESTS_FAKE_XFER_H
+
+#include "xfer/xfer.h"
+
+enum fake_outcome {
+	FAKE_OK,
+	FAKE_ERROR, /* -EIO, the memory is free again */
+	FAKE_DENIED,
+	FAKE_STALE,
+	FAKE_FENCE, /* -EIO, the memory may still be written to */
+	FAKE_BODY,  /* replace at the first byte, then all is well */
+	FAKE_OUTCOMES,
+};
+
+struct fake_stats {
+	unsigned int started, waiting, max_waiting, plain;
+	unsigned int fences_waiting, fences;
+	unsigned int no_memory; /* replace had nothing to give */
+	uint64_t bytes;         /* asked for */
+};
+
+struct xfer *fake_xfer_new(const struct rdma_arena *arena);
+/* No get and no fence may be waiting. */
+void fake_xfer_free(struct xfer *x);
+struct fake_stats fake_xfer_stats(struct xfer *x);
+
+/* The get that waits at place i; NULL behind the last. */
+const struct xfer_get *fake_xfer_peek(struct xfer *x, unsigned int i);
+
+/* Ends it; false when there is none, or when it waits on for memory. */
+bool fake_xfer_end(struct xfer *x, unsigned int i, enum fake_outcome how);
+/* Ends the oldest fence; false when there is none. */
+bool fake_xfer_end_fence(struct xfer *x);
+
+/* Everything that waits, and what comes of it, with FAKE_OK. */
+void fake_xfer_drain(struct xfer *x);
+
+/* From now on threads end gets and fences, some of them badly. */
+void fake_xfer_run(struct xfer *x, unsigned int threads);
+void fake_xfer_stop(struct xfer *x);
+
+unsigned char fake_byte(const char *etag, uint64_t off);
+
+#endif
