@@ -127,68 +127,181 @@ static void on_log(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 	snprintf(c->text, sizeof(c->text), "%s", p ? p + 6 : text);
 }
 
-/* Walks the file to the line of section.key, or of the section, or 0. */
-struct finder {
-	const char *section, *key;
+/*
+ * A second walk over the file, for messages: libcyaml's name the line of the
+ * mapping around a fault, people want that of the fault.
+ */
+struct walk {
+	const char *file;
+	const struct config_row *wanted; /* find its line, or NULL: a fault */
 	unsigned int depth, line;
-	bool in_section, is_value;
+	bool is_value, done;
+	char section[64], key[64];
+	char fault[400];
 };
 
-static bool finder_event(struct finder *f, const yaml_event_t *e)
+static bool is_section(const char *name)
 {
-	const char *text;
-
-	switch (e->type) {
-	case YAML_MAPPING_START_EVENT:
-	case YAML_SEQUENCE_START_EVENT:
-		f->depth++;
-		f->is_value = false;
-		break;
-	case YAML_MAPPING_END_EVENT:
-	case YAML_SEQUENCE_END_EVENT:
-		f->depth--;
-		f->is_value = false;
-		break;
-	case YAML_SCALAR_EVENT:
-		text = (const char *)e->data.scalar.value;
-		if (!f->is_value && f->depth == 1)
-			f->in_section = !strcmp(text, f->section);
-		if (!f->is_value && f->depth == 2 && f->in_section &&
-		    !strcmp(text, f->key)) {
-			f->line = (unsigned int)e->start_mark.line + 1;
+	for (size_t i = 0; i < config_rows; i++)
+		if (!strcmp(config_table[i].section, name))
 			return true;
-		}
-		f->is_value = !f->is_value;
-		break;
-	case YAML_STREAM_END_EVENT:
-		return true;
-	default:
-		break;
-	}
 	return false;
 }
 
-static unsigned int find_line(const char *file, const struct config_row *row)
+static void list_sections(char *out, size_t cap)
 {
-	struct finder f = {.section = row->section, .key = row->key};
-	FILE *in = fopen(file, "re");
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < config_rows && n < cap; i++)
+		if (!i || strcmp(config_table[i].section,
+				 config_table[i - 1].section) != 0)
+			n += (size_t)snprintf(out + n, cap - n, "%s%s",
+					      n ? ", " : "",
+					      config_table[i].section);
+}
+
+static void list_keys(const char *section, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < config_rows && n < cap; i++)
+		if (!strcmp(config_table[i].section, section))
+			n += (size_t)snprintf(out + n, cap - n, "%s%s",
+					      n ? ", " : "",
+					      config_table[i].key);
+}
+
+static void found(struct walk *w, const yaml_mark_t *at)
+{
+	w->line = (unsigned int)at->line + 1;
+	w->done = true;
+}
+
+/* A name: of a section at depth 1, of a key at depth 2. */
+static void walk_name(struct walk *w, const char *text, const yaml_mark_t *at)
+{
+	char known[256];
+
+	if (w->depth == 1) {
+		snprintf(w->section, sizeof(w->section), "%s", text);
+		w->key[0] = '\0';
+		if (w->wanted || is_section(text))
+			return;
+		list_sections(known, sizeof(known));
+		snprintf(w->fault, sizeof(w->fault),
+			 "unknown section \"%s\": expected one of %s", text,
+			 known);
+		found(w, at);
+	} else if (w->depth == 2) {
+		const struct config_row *row = config_find(
+			w->section, strlen(w->section), text);
+
+		snprintf(w->key, sizeof(w->key), "%s", text);
+		if (w->wanted && row == w->wanted)
+			found(w, at);
+		if (w->wanted || row)
+			return;
+		list_keys(w->section, known, sizeof(known));
+		snprintf(w->fault, sizeof(w->fault),
+			 "unknown key \"%s.%s\": expected one of %s",
+			 w->section, text, known);
+		found(w, at);
+	}
+}
+
+/* A value that is no text (or, at the top, no mapping) where one is due. */
+static void walk_value(struct walk *w, const yaml_event_t *e)
+{
+	const struct config_row *row = config_find(w->section,
+						   strlen(w->section), w->key);
+	char expected[128];
+
+	if (w->wanted || w->done)
+		return;
+	if (w->depth == 1 && e->type != YAML_MAPPING_START_EVENT) {
+		snprintf(w->fault, sizeof(w->fault),
+			 "section \"%s\": expected its keys and values",
+			 w->section);
+		found(w, &e->start_mark);
+	} else if (w->depth == 2 && row &&
+		   (row->type == CONFIG_LISTED) !=
+			   (e->type == YAML_SEQUENCE_START_EVENT)) {
+		snprintf(w->fault, sizeof(w->fault), "%s.%s: expected %s",
+			 w->section, w->key,
+			 config_expected(row, expected, sizeof(expected)));
+		found(w, &e->start_mark);
+	}
+}
+
+static void walk_event(struct walk *w, const yaml_event_t *e)
+{
+	switch (e->type) {
+	case YAML_MAPPING_START_EVENT:
+	case YAML_SEQUENCE_START_EVENT:
+		if (w->is_value)
+			walk_value(w, e);
+		w->depth++;
+		w->is_value = false;
+		break;
+	case YAML_MAPPING_END_EVENT:
+	case YAML_SEQUENCE_END_EVENT:
+		w->depth--;
+		w->is_value = false;
+		break;
+	case YAML_SCALAR_EVENT:
+		if (w->is_value)
+			walk_value(w, e);
+		else
+			walk_name(w, (const char *)e->data.scalar.value,
+				  &e->start_mark);
+		if (w->depth <= 2)
+			w->is_value = !w->is_value;
+		break;
+	case YAML_STREAM_END_EVENT:
+		w->done = true;
+		break;
+	default:
+		break;
+	}
+}
+
+static void walk_file(struct walk *w)
+{
+	FILE *in = fopen(w->file, "re");
 	yaml_parser_t parser;
 	yaml_event_t event;
-	bool end = !in;
 
 	if (!in || !yaml_parser_initialize(&parser)) {
 		if (in)
 			fclose(in);
-		return 0;
+		return;
 	}
 	yaml_parser_set_input_file(&parser, in);
-	while (!end && yaml_parser_parse(&parser, &event)) {
-		end = finder_event(&f, &event);
+	while (!w->done) {
+		if (!yaml_parser_parse(&parser, &event)) {
+			snprintf(w->fault, sizeof(w->fault),
+				 "malformed YAML: %s: expected \"key: value\" "
+				 "lines",
+				 parser.problem ? parser.problem
+						: "unreadable");
+			found(w, &parser.problem_mark);
+			break;
+		}
+		walk_event(w, &event);
 		yaml_event_delete(&event);
 	}
 	yaml_parser_delete(&parser);
 	fclose(in);
-	return f.line;
+}
+
+static unsigned int find_line(const char *file, const struct config_row *row)
+{
+	struct walk w = {.file = file, .wanted = row};
+
+	walk_file(&w);
+	return w.line;
 }
 
 static int take(struct config *c, const struct config_row *row,
@@ -234,21 +347,19 @@ static int take_all(struct config *c, const struct schema *s,
 	return 0;
 }
 
-/* In libcyaml's words, with what could have stood there. */
-static void explain(const struct schema *s, const struct complaint *c,
-		    const char *file, cyaml_err_t err, char *why, size_t cap)
+/* What is wrong with the file: our words, or else libcyaml's. */
+static void explain(const struct complaint *c, const char *file,
+		    cyaml_err_t err, char *why, size_t cap)
 {
-	char known[256] = "";
-	size_t n = 0;
+	struct walk w = {.file = file};
 
-	if (err == CYAML_ERR_INVALID_KEY)
-		for (unsigned int i = 0; i < s->nsections; i++)
-			n += (size_t)snprintf(known + n, sizeof(known) - n,
-					      "%s%s", i ? ", " : "",
-					      s->sections[i].key);
-	snprintf(why, cap, "%s:%u: %s%s%s; s3rdmafs.yaml(5) lists the keys",
-		 file, c->line, c->text[0] ? c->text : cyaml_strerror(err),
-		 n ? "; expected a key of the sections " : "", known);
+	walk_file(&w);
+	if (w.fault[0])
+		snprintf(why, cap, "%s:%u: %s", file, w.line, w.fault);
+	else
+		snprintf(why, cap, "%s:%u: %s; s3rdmafs.yaml(5) lists the keys",
+			 file, c->line,
+			 c->text[0] ? c->text : cyaml_strerror(err));
 }
 
 int config_load_file(struct config *c, const char *file, char *why, size_t cap)
@@ -271,7 +382,7 @@ int config_load_file(struct config *c, const char *file, char *why, size_t cap)
 		snprintf(why, cap, "cannot read %s: %s", file, strerror(errno));
 		err = -ENOENT;
 	} else if (cerr != CYAML_OK) {
-		explain(s, &complaint, file, cerr, why, cap);
+		explain(&complaint, file, cerr, why, cap);
 		err = -EINVAL;
 	} else {
 		err = take_all(c, s, raw, file, why, cap);

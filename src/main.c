@@ -79,17 +79,27 @@ static bool is_helper(const char *argv0)
 /* -1 to go on, else an exit code. */
 static int parse(int argc, char **argv, struct options *o)
 {
+	static const struct option longs[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
 	const bool helper = is_helper(argv[0]);
 	int c;
 
-	while ((c = getopt(argc, argv, helper ? "o:nsvft:" : "fdc:o:Vh")) !=
-	       -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, helper ? "o:nsvft:" : "fdc:o:Vh",
+				longs, NULL)) != -1) {
+		if (c == '?') {
+			complain("unknown option %s, or one without its value; "
+				 "try -h",
+				 argv[optind - 1]);
+			return EXIT_USAGE;
+		}
 		if (c == 'o') {
 			if (add_options(o, optarg))
 				return EXIT_ERROR;
 		} else if (helper) {
-			if (c == '?')
-				return EXIT_USAGE;
 			if (c == 'f') /* fake: all but the mount itself */
 				return EXIT_CLEAN;
 		} else if (c == 'f') {
@@ -101,11 +111,9 @@ static int parse(int argc, char **argv, struct options *o)
 		} else if (c == 'V') {
 			puts("s3rdmafs " S3RDMAFS_VERSION);
 			return EXIT_CLEAN;
-		} else if (c == 'h') {
+		} else {
 			fputs(usage, stdout);
 			return EXIT_CLEAN;
-		} else {
-			return EXIT_USAGE;
 		}
 	}
 	/* mount(8) puts the options behind the two names; getopt has moved

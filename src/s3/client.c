@@ -50,13 +50,8 @@ int s3_new(const struct s3_config *cfg, struct creds_source *creds,
 
 		s3->cfg.loops = cpus < 2 ? 1 : cpus > 8 ? 4 : 2;
 	}
-	for (unsigned int i = 0; !err && i < cfg->nurls; i++) {
+	for (unsigned int i = 0; !err && i < cfg->nurls; i++)
 		err = request_parse_url(cfg->urls[i], &s3->urls[i]);
-		if (err)
-			log_error("s3: \"%s\" is no endpoint: expected "
-				  "http://host[:port] or https://host[:port]",
-				  cfg->urls[i]);
-	}
 	if (!err)
 		err = engine_new(&s3->cfg, s3->urls, creds, &s3->engine);
 	if (err) {

@@ -104,7 +104,7 @@ struct s3_call {
 
 /*
  * creds is borrowed and must outlive the client.  Returns 0 and an owned
- * client in *out, or -errno; the reason has been logged.
+ * client in *out, or -errno: -EINVAL for a URL that is none.
  */
 int s3_new(const struct s3_config *cfg, struct creds_source *creds,
 	   struct s3 **out);

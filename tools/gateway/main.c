@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "fault.h"
 #include "http.h"
+#include "ops.h"
 #include "rdma/shm_initiator.h"
 
 struct options {
@@ -284,6 +285,7 @@ int main(int argc, char **argv)
 	if (!code)
 		wait_for_signal(&set);
 	http_stop(http);
+	rdma_wait_for_late();
 	shm_server_free(gw.shm);
 	if (gw.store)
 		store_close(gw.store);

@@ -58,6 +58,9 @@ int parse_range(const char *v, uint64_t size, uint64_t *off, uint64_t *len);
 /* ETag, dates, kept headers of an object. */
 void reply_object_headers(struct request *r, const struct store_meta *meta);
 
+/* Until no write is late any more: before the transports end. */
+void rdma_wait_for_late(void);
+
 /* Moves the bytes by the request's token when it has one and can: true when
  * the answer is complete (moved, or refused). */
 bool rdma_try_get(struct request *r, int fd, uint64_t off, uint64_t len,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "fault.h"
@@ -47,6 +48,24 @@ struct late {
 	uint64_t off, len, ms;
 };
 
+static pthread_mutex_t late_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t late_ended = PTHREAD_COND_INITIALIZER;
+static unsigned int late_writes; /* under late_lock */
+
+static void count_late(int change)
+{
+	LOCK_SCOPE(&late_lock);
+	late_writes += (unsigned int)change;
+	pthread_cond_broadcast(&late_ended);
+}
+
+void rdma_wait_for_late(void)
+{
+	LOCK_SCOPE(&late_lock);
+	while (late_writes > 0)
+		pthread_cond_wait(&late_ended, &late_lock);
+}
+
 static void *write_late(void *arg)
 {
 	struct late *l = arg;
@@ -58,6 +77,7 @@ static void *write_late(void *arg)
 	close(l->fd);
 	free(l->token);
 	free(l);
+	count_late(-1);
 	return NULL;
 }
 
@@ -73,7 +93,9 @@ static void start_late(struct request *r, const char *token, int fd,
 		return;
 	*l = (struct late){r->gw->shm, strdup(token), dup(fd),
 			   off,        len,           r->fault->value};
+	count_late(1);
 	if (thread_start(&t, "late", write_late, l)) {
+		count_late(-1);
 		close(l->fd);
 		free(l->token);
 		free(l);
