@@ -212,7 +212,7 @@ struct object *cache_object_get(struct cache *c, const char *bucket,
 	snprintf(o->name, nname + 1, "%s\n%s\n%s", bucket, key, etag);
 	LOCK_SCOPE(&c->lock);
 	HASH_FIND(hh, c->objects, o->name, nname, found);
-	if (found && !found->stale && found->size == size) {
+	if (found && !found->gone && found->size == size) {
 		free(o);
 		found->refs++;
 		return found;

@@ -14,7 +14,7 @@
 struct object {
 	UT_hash_handle hh; /* by name, in cache->objects */
 	unsigned int refs; /* files and chunks */
-	bool stale;        /* the server has another version */
+	int gone; /* -ESTALE: there is another version; -ENOENT: none */
 	bool hashed;
 	uint64_t size;
 	uint64_t id;                     /* never used again */

@@ -79,8 +79,8 @@ static void publish(struct chunk *ch, int err, bool fence,
 	c->stats.filling--;
 	if (c->stats.filling == 0)
 		pthread_cond_broadcast(&c->idle);
-	if (err == -ESTALE)
-		ch->object->stale = true;
+	if (err == -ESTALE || err == -ENOENT)
+		ch->object->gone = err;
 	if (fence) {
 		quarantine(c, ch->slot, &ch->get.span);
 		*to_fence = ch->slot;

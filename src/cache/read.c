@@ -161,8 +161,8 @@ static int may_fetch(const struct cache *c, const struct cache_read *r,
 {
 	if (plan->need[SLOT_BIG] + plan->need[SLOT_SMALL] == 0)
 		return 0;
-	if (r->object->stale)
-		return -ESTALE;
+	if (r->object->gone)
+		return r->object->gone;
 	return c->stopped ? -EIO : 0;
 }
 
@@ -238,7 +238,7 @@ static void claim_ahead(struct cache *c, struct object *o, uint64_t from,
 	const enum slot_class class = o->size <= STAGING_SMALL ? SLOT_SMALL
 							       : SLOT_BIG;
 
-	while (from < to && !o->stale && !c->stopped) {
+	while (from < to && !o->gone && !c->stopped) {
 		const uint64_t next = min_u64((from / step + 1) * step,
 					      o->size);
 		const struct chunk *ch = chunk_find(c, o, from);

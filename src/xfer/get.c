@@ -159,10 +159,10 @@ static void delivered(struct xfer_get *g, bool by_rdma)
 	finish(g, 0, false);
 }
 
-/* The object is gone or replaced; what was, cannot be read any more. */
+/* 416 inside what was the object: it is another now. */
 static int outcome_error(const struct s3_verdict *v)
 {
-	return v->err == -ENOENT || v->err == -ERANGE ? -ESTALE : v->err;
+	return v->err == -ERANGE ? -ESTALE : v->err;
 }
 
 static void on_answer(struct s3_call *call)

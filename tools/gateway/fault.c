@@ -153,6 +153,17 @@ bool fault_is(const struct request *r, enum fault_action action)
 	return r->fault && r->fault->action == action;
 }
 
+/* The code that S3 sends with a status. */
+static const char *code_of(uint64_t status)
+{
+	return status == 403   ? "AccessDenied"
+	       : status == 404 ? "NoSuchKey"
+	       : status == 409 ? "OperationAborted"
+	       : status == 412 ? "PreconditionFailed"
+	       : status == 503 ? "SlowDown"
+			       : "InternalError";
+}
+
 bool fault_before(struct request *r)
 {
 	if (fault_is(r, FAULT_DELAY))
@@ -165,8 +176,7 @@ bool fault_before(struct request *r)
 	}
 	if (!fault_is(r, FAULT_STATUS))
 		return false;
-	reply_error(r, r->fault->value == 503 ? "SlowDown" : "InternalError",
-		    "injected");
+	reply_error(r, code_of(r->fault->value), "injected");
 	r->status = (int)r->fault->value;
 	return true;
 }
