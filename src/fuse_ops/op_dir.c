@@ -11,16 +11,39 @@
 
 #include "fuse_ops/ops.h"
 
+struct dir {
+	struct handle handle;  /* first */
+	struct meta_dir *list; /* a reference */
+};
+
+static void free_dir(struct fs *fs, struct handle *h)
+{
+	struct dir *d = (struct dir *)h;
+
+	namespace_list_put(fs->ns, d->list);
+	free(d);
+}
+
+/* Takes over the reference to the listing. */
 static void reply_opendir(fuse_req_t req, const struct fuse_file_info *fi,
-			  struct meta_dir *d)
+			  struct meta_dir *list)
 {
 	struct fs *fs = fs_of(req);
+	struct dir *d = calloc(1, sizeof(*d));
 	struct fuse_file_info out = *fi;
 
+	if (!d) {
+		namespace_list_put(fs->ns, list);
+		reply_err(req, -ENOMEM);
+		return;
+	}
+	d->handle.free = free_dir;
+	d->list = list;
+	handle_add(fs, &d->handle);
 	out.fh = (uintptr_t)d;
-	/* The kernel may go away with the request: then nobody closes it. */
+	/* When the caller was killed meanwhile, nobody will release it. */
 	if (fuse_reply_open(req, &out))
-		namespace_list_put(fs->ns, d);
+		handle_end(fs, &d->handle);
 }
 
 static void run_opendir(struct job *job)
@@ -104,7 +127,8 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		     struct fuse_file_info *fi, bool plus)
 {
 	struct fs *fs = fs_of(req);
-	const struct meta_dir *d = (const void *)(uintptr_t)fi->fh;
+	const struct meta_dir *d =
+		((const struct dir *)(uintptr_t)fi->fh)->list;
 	struct inode_info self;
 	char *buf = malloc(size);
 	size_t used = 0;
@@ -147,7 +171,9 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct dir *d = (void *)(uintptr_t)fi->fh;
+
 	(void)ino;
-	namespace_list_put(fs_of(req)->ns, (void *)(uintptr_t)fi->fh);
+	handle_end(fs_of(req), &d->handle);
 	reply_err(req, 0);
 }

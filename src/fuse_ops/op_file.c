@@ -16,6 +16,7 @@
 #include "fuse_ops/ops.h"
 
 struct file {
+	struct handle handle;  /* first */
 	struct object *object; /* a reference */
 	struct window window;  /* under the cache's lock */
 };
@@ -27,6 +28,15 @@ struct read_op {
 	fuse_req_t req;
 	struct fs *fs;
 };
+
+static void free_file(struct fs *fs, struct handle *h)
+{
+	struct file *f = (struct file *)h;
+
+	atomic_fetch_sub(&fs->open_files, 1);
+	cache_object_put(fs->cache, f->object);
+	free(f);
+}
 
 static void reply_open(struct job *job, const struct meta_attr *attr)
 {
@@ -45,13 +55,12 @@ static void reply_open(struct job *job, const struct meta_attr *attr)
 	job->fi.fh = (uintptr_t)f;
 	job->fi.direct_io = !fs->cfg.kernel_cache;
 	job->fi.keep_cache = 1; /* of this version only */
+	f->handle.free = free_file;
 	atomic_fetch_add(&fs->open_files, 1);
-	if (!fuse_reply_open(job->req, &job->fi))
-		return;
-	/* The caller was killed meanwhile: nobody will release it. */
-	atomic_fetch_sub(&fs->open_files, 1);
-	cache_object_put(fs->cache, f->object);
-	free(f);
+	handle_add(fs, &f->handle);
+	/* When the caller was killed meanwhile, nobody will release it. */
+	if (fuse_reply_open(job->req, &job->fi))
+		handle_end(fs, &f->handle);
 }
 
 static void run_open(struct job *job)
@@ -154,11 +163,8 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct file *f = (void *)(uintptr_t)fi->fh;
-	struct fs *fs = fs_of(req);
 
 	(void)ino;
-	atomic_fetch_sub(&fs->open_files, 1);
-	cache_object_put(fs->cache, f->object);
-	free(f);
+	handle_end(fs_of(req), &f->handle);
 	reply_err(req, 0);
 }

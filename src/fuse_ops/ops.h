@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/list.h"
 #include "base/workq.h"
 #include "fuse_ops/fuse_ops.h"
 #include "fuse_ops/inode.h"
@@ -30,6 +31,7 @@ struct fs {
 	pthread_mutex_t lock;
 	/* Under lock. */
 	struct read_op *idle_reads; /* owned list */
+	struct list handles;        /* every open file and directory */
 
 	atomic_ullong open_files, lookups;
 
@@ -43,6 +45,18 @@ static inline struct fs *fs_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
 }
+
+/*
+ * The head of what an open file or directory is.  The kernel drops the RELEASE
+ * of those that were closed just before an unmount, so all are listed.
+ */
+struct handle {
+	struct list link;                              /* under fs->lock */
+	void (*free)(struct fs *fs, struct handle *h); /* not under it */
+};
+void handle_add(struct fs *fs, struct handle *h);
+/* Takes it off the list and frees it. */
+void handle_end(struct fs *fs, struct handle *h);
 
 /* Answers with an errno; err is 0 or negative. */
 static inline void reply_err(fuse_req_t req, int err)

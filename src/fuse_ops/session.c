@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "fuse_ops/ops.h"
@@ -96,6 +97,7 @@ int fs_mount(const struct fs_config *cfg, struct namespace *ns,
 	fs->cache = cache;
 	fs->mounted_at = time(NULL);
 	pthread_mutex_init(&fs->lock, NULL);
+	list_init(&fs->handles);
 	err = inode_table_new(&fs->inodes);
 	if (!err)
 		err = workq_new("names", WORK_THREADS, WORK_DEPTH, &fs->work);
@@ -133,6 +135,21 @@ int fs_run(struct fs *fs, void (*ready)(void *ctx), void *ctx)
 	return err < 0 ? err : 0;
 }
 
+void handle_add(struct fs *fs, struct handle *h)
+{
+	LOCK_SCOPE(&fs->lock);
+	list_add_tail(&fs->handles, &h->link);
+}
+
+void handle_end(struct fs *fs, struct handle *h)
+{
+	{
+		LOCK_SCOPE(&fs->lock);
+		list_del(&h->link);
+	}
+	h->free(fs, h);
+}
+
 void fs_exit(struct fs *fs)
 {
 	fuse_session_exit(fs->se);
@@ -152,6 +169,8 @@ void fs_free(struct fs *fs)
 		fuse_session_unmount(fs->se);
 	if (fs->se)
 		fuse_session_destroy(fs->se);
+	while (!list_empty(&fs->handles))
+		handle_end(fs, list_first(&fs->handles, struct handle, link));
 	op_file_free_idle(fs);
 	inode_table_free(fs->inodes);
 	pthread_mutex_destroy(&fs->lock);
