@@ -85,13 +85,19 @@ static int probe(struct daemon *d, char *why, size_t cap)
 	return err;
 }
 
+static enum staging_pages pages_of(const char *word)
+{
+	return !strcmp(word, "on")    ? STAGING_RESERVED
+	       : !strcmp(word, "off") ? STAGING_SMALL_PAGES
+				      : STAGING_TRANSPARENT;
+}
+
 static int make_cache(struct daemon *d, char *why, size_t cap)
 {
 	const struct cache_config c = {
 		.staging = {.size = d->cfg.staging.host,
 			    .slot = d->cfg.staging.slot,
-			    .hugepages = !strcmp(d->cfg.staging.hugepages,
-						 "auto")},
+			    .pages = pages_of(d->cfg.staging.hugepages)},
 		.prefetch_max = d->cfg.read.prefetch_max};
 	const int err = cache_new(&c, &d->cache);
 

@@ -17,6 +17,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -28,6 +29,7 @@
 /* The share of small slots, and how many there are at least. */
 #define SMALL_SHARE 8
 #define SMALL_MIN 16
+#define HUGE_PAGE (2UL << 20)
 
 struct staging {
 	/* Constant after staging_new. */
@@ -87,23 +89,58 @@ static void pin(struct staging *p)
 		    (unsigned long long)lim.rlim_cur >> 10);
 }
 
-static int map_arena(struct staging *p, bool hugepages)
+/* A sealed memfd of the arena's size, mapped; flags may ask for huge pages. */
+static int map_memfd(struct rdma_arena *a, size_t size, unsigned int flags)
+{
+	const int fd = memfd_create("s3rdmafs-pool",
+				    MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
+	void *addr;
+
+	if (fd < 0)
+		return -errno;
+	addr = ftruncate(fd, (off_t)size)
+		       ? MAP_FAILED
+		       : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      fd, 0);
+	if (addr == MAP_FAILED) {
+		const int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	/* A server that maps it must be able to rely on its length. */
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	a->fd = fd;
+	a->addr = addr;
+	a->size = size;
+	return 0;
+}
+
+/*
+ * Reserved huge pages (vm.nr_hugepages) only when asked for: they may have been
+ * reserved for somebody else.  The kernel copies out of them with a fraction of
+ * the page look-ups.
+ */
+static int map_arena(struct staging *p, enum staging_pages pages)
 {
 	struct rdma_arena *a = &p->arena;
+	const size_t huge = (a->size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+	int err = -ENOMEM;
 
-	a->fd = memfd_create("s3rdmafs-pool", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (a->fd < 0 || ftruncate(a->fd, (off_t)a->size))
-		return -errno;
-	/* A server that maps it must be able to rely on its length. */
-	fcntl(a->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-	a->addr = mmap(NULL, a->size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd,
-		       0);
-	if (a->addr == MAP_FAILED) {
-		a->addr = NULL;
-		return -errno;
+	if (pages == STAGING_RESERVED) {
+		err = map_memfd(a, huge, MFD_HUGETLB | MFD_HUGE_2MB);
+		if (err)
+			log_warning("staging: no %zu reserved huge pages: "
+				    "going on with ordinary ones; raise "
+				    "vm.nr_hugepages",
+				    huge / HUGE_PAGE);
 	}
+	if (err)
+		err = map_memfd(a, a->size, 0);
+	if (err)
+		return err;
 	madvise(a->addr, a->size, MADV_DONTFORK);
-	if (hugepages)
+	if (pages == STAGING_TRANSPARENT)
 		madvise(a->addr, a->size, MADV_HUGEPAGE);
 	pin(p);
 	return 0;
@@ -146,7 +183,7 @@ int staging_new(const struct staging_config *cfg, struct staging **out)
 	for (int c = 0; c < SLOT_CLASSES; c++)
 		list_init(&p->free[c]);
 	plan(p, cfg);
-	err = map_arena(p, cfg->hugepages);
+	err = map_arena(p, cfg->pages);
 	if (!err)
 		err = make_slots(p);
 	if (err) {

@@ -34,10 +34,16 @@ struct slot {
 	struct staging *pool;
 };
 
+enum staging_pages {
+	STAGING_TRANSPARENT, /* huge where the kernel makes them so */
+	STAGING_RESERVED,    /* from vm.nr_hugepages */
+	STAGING_SMALL_PAGES,
+};
+
 struct staging_config {
 	size_t size; /* of the pool, bytes */
 	size_t slot; /* of a big slot, bytes; a power of two */
-	bool hugepages;
+	enum staging_pages pages;
 };
 
 struct staging_stats {
