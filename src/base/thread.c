@@ -3,21 +3,49 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
+
+struct start {
+	char name[16];
+	void *(*run)(void *);
+	void *arg;
+};
+
+/* The thread names itself: a detached one may be gone, and what it was given
+ * freed, before its starter could. */
+static void *begin(void *arg)
+{
+	const struct start s = *(struct start *)arg;
+
+	free(arg);
+	pthread_setname_np(pthread_self(), s.name);
+	return s.run(s.arg);
+}
 
 int thread_start(pthread_t *out, const char *name, void *(*run)(void *),
 		 void *arg)
 {
+	struct start *s = malloc(sizeof(*s));
 	sigset_t all, old;
+	pthread_t thread;
 	int err;
 
+	if (!s)
+		return -ENOMEM;
+	*s = (struct start){.run = run, .arg = arg};
+	snprintf(s->name, sizeof(s->name), "%s", name);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(out, NULL, run, arg);
+	err = pthread_create(&thread, NULL, begin, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err)
+	if (err) {
+		free(s);
 		return -err;
-	pthread_setname_np(*out, name);
+	}
+	if (out)
+		*out = thread;
 	return 0;
 }
 

@@ -7,7 +7,8 @@
 
 /*
  * Starts a joinable thread of that name (15 characters count), with every
- * signal blocked: signals belong to the main thread.  Returns 0 or -errno.
+ * signal blocked: signals belong to the main thread.  out may be NULL for one
+ * that detaches itself.  Returns 0 or -errno.
  */
 int thread_start(pthread_t *out, const char *name, void *(*run)(void *),
 		 void *arg);

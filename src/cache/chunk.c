@@ -4,9 +4,11 @@
  *
  *   state     slot     on a list       pins       waiters
  *   UNUSED    none     cache->unused   0          none
- *   FILLING   ARMED    none            any        any
+ *   FILLING   ARMED (*) none           any        any
  *   READY     READY    lru iff no pins any        none
  *   FAILED    none     none            some       none
+ *
+ *   (*) none while it waits for another, see fill.c.
  *
  * A chunk that is listed is found by its place.  One that is not (replaced by
  * a wider one, its object stale, or its fill failed) serves those who have it
@@ -31,7 +33,7 @@ static void check(const struct chunk *ch)
 		assert(!ch->slot && !ch->listed && ch->pins == 0);
 		break;
 	case CHUNK_FILLING:
-		assert(ch->slot && ch->slot->state == SLOT_ARMED);
+		assert(!ch->slot || ch->slot->state == SLOT_ARMED);
 		assert(list_empty(&ch->link));
 		break;
 	case CHUNK_READY:
@@ -128,8 +130,10 @@ static unsigned int evictable(struct cache *c, enum slot_class class,
 
 unsigned int chunk_available(struct cache *c, enum slot_class class)
 {
-	return staging_free_slots(c->staging, class) +
-	       evictable(c, class, CACHE_PIECES);
+	const unsigned int n = staging_free_slots(c->staging, class) +
+			       evictable(c, class, 2 * CACHE_PIECES);
+
+	return n > c->slotless[class] ? n - c->slotless[class] : 0;
 }
 
 struct slot *chunk_take_slot(struct cache *c, enum slot_class class)

@@ -64,6 +64,9 @@ struct cache {
 	struct chunk *table;    /* uthash */
 	struct list unused;
 	struct list lru[SLOT_CLASSES]; /* the next to go first */
+	/* Fills that wait for a slot in place of one that is in quarantine:
+	 * the next free ones are theirs. */
+	unsigned int slotless[SLOT_CLASSES];
 	struct list starved; /* reads that wait for slots, in their order */
 	unsigned int nstarved;
 	uint64_t next_object;

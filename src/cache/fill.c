@@ -43,19 +43,27 @@ static void quarantine(struct cache *c, struct slot *s,
 				       .owner = c};
 }
 
+/*
+ * Under lock: the fill gives its slot up, and takes another when there is one.
+ * Until then it has none: were it to keep the old one, many fills that all
+ * wait for another could wait for each other.  Returns the slot to fence.
+ */
 static struct slot *swap_slots(struct cache *c, struct chunk *ch,
 			       struct xfer_get *g)
 {
 	struct slot *old = ch->slot;
-	struct slot *now;
 
 	LOCK_SCOPE(&c->lock);
-	now = chunk_take_slot(c, old->class);
-	if (!now)
-		return NULL;
-	quarantine(c, old, &g->span);
-	ch->slot = now;
-	g->span = now->span;
+	if (old) {
+		quarantine(c, old, &g->span);
+		ch->slot = NULL;
+		c->slotless[ch->where.class]++;
+	}
+	ch->slot = chunk_take_slot(c, (enum slot_class)ch->where.class);
+	if (ch->slot) {
+		c->slotless[ch->where.class]--;
+		g->span = ch->slot->span;
+	}
 	return old;
 }
 
@@ -66,7 +74,7 @@ static bool replace(struct xfer_get *g)
 
 	if (old)
 		xfer_fence(ch->cache->xfer, &old->fence);
-	return old != NULL;
+	return ch->slot != NULL;
 }
 
 /* Under lock: READY or FAILED; its waiters get what they waited for. */
@@ -81,7 +89,9 @@ static void publish(struct chunk *ch, int err, bool fence,
 		pthread_cond_broadcast(&c->idle);
 	if (err == -ESTALE || err == -ENOENT)
 		ch->object->gone = err;
-	if (fence) {
+	if (!ch->slot) {
+		c->slotless[ch->where.class]--;
+	} else if (fence) {
 		quarantine(c, ch->slot, &ch->get.span);
 		*to_fence = ch->slot;
 		ch->slot = NULL;

@@ -22,6 +22,7 @@ struct window_stream {
 struct window {
 	struct window_stream streams[WINDOW_STREAMS];
 	uint64_t reads;
+	uint64_t typical; /* bytes that streams ran before a jump; 0: no jump */
 };
 
 struct window_advice {
@@ -31,7 +32,11 @@ struct window_advice {
 
 /*
  * A read of len bytes at off of a file of size bytes; max bounds ahead.
- * Sequential is what continues a stream, or starts at 0 with a large read.
+ *
+ * Sequential is what continues a stream, or starts at 0 with a large read; but
+ * a handle that jumps is believed: a large random read comes as several reads
+ * in order, and only what runs on as far as streams of this handle use to run
+ * (or farther than they ever did) is fetched ahead.
  */
 struct window_advice window_read(struct window *w, uint64_t off, uint64_t len,
 				 uint64_t size, uint64_t max);

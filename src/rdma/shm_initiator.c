@@ -49,7 +49,6 @@ struct region {
 struct session {
 	struct list link; /* under server->lock */
 	struct shm_server *server;
-	pthread_t thread;
 	int socket; /* owned */
 	char id[SHM_SESSION + 1];
 	char *map; /* owned mapping of size bytes */
@@ -307,7 +306,7 @@ static void start_session(struct shm_server *server, int sock)
 	/* A peer that does not read must not hold a thread for ever. */
 	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
-	if (!thread_start(&s->thread, "shm-session", run_session, s))
+	if (!thread_start(NULL, "shm-session", run_session, s))
 		return;
 	free(s);
 fail:

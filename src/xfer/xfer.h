@@ -48,9 +48,10 @@ struct xfer_get {
 	bool plain; /* no token for this one */
 
 	/*
-	 * Exchanges span for other memory of the same length.  The present
-	 * one may still be written to: it must be fenced (xfer_fence) before
-	 * anybody uses it.  Returns false when there is none just now.
+	 * Exchanges span for other memory of the same length; the present one
+	 * may still be written to, and is not the get's any more, whatever the
+	 * result.  Returns false when there is no other just now: it is called
+	 * again later.
 	 */
 	bool (*replace)(struct xfer_get *g);
 

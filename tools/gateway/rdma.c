@@ -85,7 +85,6 @@ static void start_late(struct request *r, const char *token, int fd,
 		       uint64_t off, uint64_t len)
 {
 	struct late *l = calloc(1, sizeof(*l));
-	pthread_t t;
 
 	reply_clear(r);
 	reply_error(r, "InternalError", "injected");
@@ -94,7 +93,7 @@ static void start_late(struct request *r, const char *token, int fd,
 	*l = (struct late){r->gw->shm, strdup(token), dup(fd),
 			   off,        len,           r->fault->value};
 	count_late(1);
-	if (thread_start(&t, "late", write_late, l)) {
+	if (thread_start(NULL, "late", write_late, l)) {
 		count_late(-1);
 		close(l->fd);
 		free(l->token);
