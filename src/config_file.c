@@ -384,6 +384,8 @@ int config_load_file(struct config *c, const char *file, char *why, size_t cap)
 	} else if (cerr != CYAML_OK) {
 		explain(&complaint, file, cerr, why, cap);
 		err = -EINVAL;
+	} else if (!raw) {
+		err = 0; /* nothing in it but comments */
 	} else {
 		err = take_all(c, s, raw, file, why, cap);
 		cyaml_free(&cy, &s->top, raw, 0);

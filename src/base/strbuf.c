@@ -86,6 +86,8 @@ void strbuf_xml(struct strbuf *b, const char *s)
 			strbuf_puts(b, "&gt;");
 		else if (c == '"')
 			strbuf_puts(b, "&quot;");
+		else if (c == '\'')
+			strbuf_puts(b, "&apos;");
 		else if (c < 0x20)
 			strbuf_printf(b, "&#x%x;", c);
 		else

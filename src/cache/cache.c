@@ -13,9 +13,9 @@ static int make_chunks(struct cache *c)
 {
 	c->nchunks = staging_slots(c->staging, SLOT_BIG) +
 		     staging_slots(c->staging, SLOT_SMALL);
-	/* A chunk that failed may outlive its slot for as long as a reader
-	 * has it, so there are more of them than slots. */
-	c->nchunks += c->nchunks / 2 + 64;
+	/* A fill whose slot is in quarantine has none, see fill.c: there may
+	 * be as many of them as slots. */
+	c->nchunks *= 2;
 	c->chunks = calloc(c->nchunks, sizeof(*c->chunks));
 	if (!c->chunks)
 		return -ENOMEM;
@@ -25,6 +25,7 @@ static int make_chunks(struct cache *c)
 		ch->cache = c;
 		list_init(&ch->waiters);
 		list_add_tail(&c->unused, &ch->link);
+		c->nunused++;
 	}
 	return 0;
 }
@@ -41,8 +42,10 @@ int cache_new(const struct cache_config *cfg, struct cache **out)
 	pthread_cond_init(&c->idle, NULL);
 	list_init(&c->unused);
 	list_init(&c->starved);
-	for (int i = 0; i < SLOT_CLASSES; i++)
+	for (int i = 0; i < SLOT_CLASSES; i++) {
 		list_init(&c->lru[i]);
+		list_init(&c->fresh[i]);
+	}
 	err = staging_new(&cfg->staging, &c->staging);
 	if (!err)
 		err = make_chunks(c);
@@ -81,13 +84,19 @@ void cache_stop(struct cache *c)
 		pthread_cond_wait(&c->idle, &c->lock);
 }
 
+static void drop_list(struct list *l)
+{
+	while (!list_empty(l))
+		chunk_unlist(list_first(l, struct chunk, link));
+}
+
 /* Under lock, or with no thread left. */
 static void drop_unpinned(struct cache *c)
 {
-	for (int i = 0; i < SLOT_CLASSES; i++)
-		while (!list_empty(&c->lru[i]))
-			chunk_unlist(
-				list_first(&c->lru[i], struct chunk, link));
+	for (int i = 0; i < SLOT_CLASSES; i++) {
+		drop_list(&c->lru[i]);
+		drop_list(&c->fresh[i]);
+	}
 }
 
 void cache_drop(struct cache *c)

@@ -5,7 +5,8 @@
  *   state     slot     on a list       pins       waiters
  *   UNUSED    none     cache->unused   0          none
  *   FILLING   ARMED (*) none           any        any
- *   READY     READY    lru iff no pins any        none
+ *   READY     READY    lru or fresh    any        none
+ *                      iff no pins
  *   FAILED    none     none            some       none
  *
  *   (*) none while it waits for another, see fill.c.
@@ -83,6 +84,7 @@ static void retire(struct chunk *ch)
 	object_put_locked(c, ch->object);
 	ch->object = NULL;
 	list_add(&c->unused, &ch->link);
+	c->nunused++;
 	check(ch);
 }
 
@@ -116,32 +118,39 @@ void chunk_unpin(struct chunk *ch)
 	check(ch);
 }
 
-/* Slots that no read holds.  A walk, but only when free ones have run out. */
-static unsigned int evictable(struct cache *c, enum slot_class class,
-			      unsigned int enough)
+/* Entries of a list, as far as it matters. */
+static unsigned int count(const struct list *l)
 {
 	unsigned int n = 0;
 
-	for (struct list *e = c->lru[class].next;
-	     e != &c->lru[class] && n < enough; e = e->next)
+	for (const struct list *e = l->next; e != l && n < 2 * CACHE_PIECES;
+	     e = e->next)
 		n++;
 	return n;
 }
 
-unsigned int chunk_available(struct cache *c, enum slot_class class)
+unsigned int chunk_available(struct cache *c, enum slot_class class, bool ahead)
 {
 	const unsigned int n = staging_free_slots(c->staging, class) +
-			       evictable(c, class, 2 * CACHE_PIECES);
+			       count(&c->lru[class]) +
+			       (ahead ? 0 : count(&c->fresh[class]));
 
 	return n > c->slotless[class] ? n - c->slotless[class] : 0;
+}
+
+bool chunk_has_unused(const struct cache *c, unsigned int n)
+{
+	return c->nunused >= n;
 }
 
 struct slot *chunk_take_slot(struct cache *c, enum slot_class class)
 {
 	struct slot *s = staging_take(c->staging, class);
+	struct list *from = list_empty(&c->lru[class]) ? &c->fresh[class]
+						       : &c->lru[class];
 
-	if (!s && !list_empty(&c->lru[class])) {
-		chunk_unlist(list_first(&c->lru[class], struct chunk, link));
+	if (!s && !list_empty(from)) {
+		chunk_unlist(list_first(from, struct chunk, link));
 		c->stats.evictions++;
 		s = staging_take(c->staging, class);
 	}
@@ -164,6 +173,7 @@ struct chunk *chunk_claim(struct cache *c, struct object *o,
 	assert(slot && !list_empty(&c->unused) && fills->n < FILLS_MAX);
 	ch = list_first(&c->unused, struct chunk, link);
 	list_del(&ch->link);
+	c->nunused--;
 	ch->where = (struct chunk_key){o->id, lo / step, class};
 	ch->object = o;
 	o->refs++;
@@ -195,7 +205,7 @@ void chunk_publish(struct chunk *ch, int err)
 	if (ch->pins > 0)
 		check(ch);
 	else if (ch->listed)
-		list_add_tail(&ch->cache->lru[ch->slot->class], &ch->link);
+		list_add_tail(&ch->cache->fresh[ch->slot->class], &ch->link);
 	else
 		retire(ch);
 }

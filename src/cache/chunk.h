@@ -63,7 +63,9 @@ struct cache {
 	struct object *objects; /* uthash */
 	struct chunk *table;    /* uthash */
 	struct list unused;
-	struct list lru[SLOT_CLASSES]; /* the next to go first */
+	unsigned int nunused;
+	struct list lru[SLOT_CLASSES];   /* the next to go first */
+	struct list fresh[SLOT_CLASSES]; /* fetched ahead, not yet read */
 	/* Fills that wait for a slot in place of one that is in quarantine:
 	 * the next free ones are theirs. */
 	unsigned int slotless[SLOT_CLASSES];
@@ -86,8 +88,12 @@ struct chunk *chunk_find(struct cache *c, const struct object *o, uint64_t off);
 struct chunk *chunk_at(struct cache *c, const struct object *o,
 		       enum slot_class class, uint64_t index);
 
-/* How many more slots of a class could be taken now. */
-unsigned int chunk_available(struct cache *c, enum slot_class class);
+/* How many more slots of a class could be taken now; what was fetched ahead
+ * and not yet read counts for those who wait only. */
+unsigned int chunk_available(struct cache *c, enum slot_class class,
+			     bool ahead);
+/* Are there so many chunks to claim? */
+bool chunk_has_unused(const struct cache *c, unsigned int n);
 
 /*
  * Claims a chunk for the bytes lo..hi of an object: FILLING, listed in place

@@ -168,6 +168,7 @@ void namespace_forget(struct namespace *ns, const char *path)
 /* ---- listings ---- */
 
 struct listing {
+	const char *prefix; /* of every key that belongs here */
 	size_t prefix_len;
 	struct strbuf text; /* names and ETags, terminated */
 	struct raw {
@@ -196,7 +197,7 @@ static int add_entry(void *ctx, const struct s3_entry *e)
 	struct raw *r;
 
 	/* A server that answers with what was not asked for. */
-	if (n < l->prefix_len)
+	if (n < l->prefix_len || memcmp(e->key, l->prefix, l->prefix_len) != 0)
 		return 0;
 	n -= l->prefix_len;
 	if (n == 0 && !e->is_prefix)
@@ -290,6 +291,7 @@ static int fetch_list(struct namespace *ns, const char *path,
 	if (*key && key[strlen(key) - 1] != '/')
 		strcat(key, "/");
 	strbuf_init(&listing.text, LISTING_MAX);
+	listing.prefix = key;
 	listing.prefix_len = *bucket ? strlen(key) : 0;
 	l.ctx = &listing;
 	l.prefix = key;

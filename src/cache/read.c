@@ -34,6 +34,8 @@ struct plan {
 	struct planned pieces[CACHE_PIECES];
 	unsigned int n;
 	unsigned int need[SLOT_CLASSES];
+	unsigned int
+		held[SLOT_CLASSES]; /* slots of the chunks that are there */
 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -84,6 +86,7 @@ static bool make_plan(struct cache *c, const struct cache_read *r,
 		if (p->chunk) {
 			p->lo = p->chunk->lo;
 			p->hi = p->chunk->hi;
+			plan->held[p->chunk->where.class]++;
 		} else {
 			choose_fetch(c, r->object, pos, end, sequential, few,
 				     p);
@@ -148,8 +151,13 @@ void read_piece_done(struct cache_piece *p, int err, struct list *finished)
 {
 	struct cache_read *r = p->read;
 
-	if (err && !r->err)
-		r->err = err;
+	if (err) {
+		/* What failed is of no use: its chunk may go at once. */
+		chunk_unpin(p->chunk);
+		p->chunk = NULL;
+		if (!r->err)
+			r->err = err;
+	}
 	assert(r->pending > 0);
 	if (--r->pending == 0)
 		finish(r, finished);
@@ -170,7 +178,18 @@ static bool has_slots(struct cache *c, const struct plan *plan)
 {
 	for (int i = 0; i < SLOT_CLASSES; i++)
 		if (plan->need[i] &&
-		    plan->need[i] > chunk_available(c, (enum slot_class)i))
+		    plan->need[i] >
+			    chunk_available(c, (enum slot_class)i, false))
+			return false;
+	return chunk_has_unused(c, plan->n);
+}
+
+/* Could the plan's pieces stand in the pool at one time? */
+static bool is_possible(struct cache *c, const struct plan *plan)
+{
+	for (int i = 0; i < SLOT_CLASSES; i++)
+		if (plan->need[i] + plan->held[i] >
+		    staging_slots(c->staging, (enum slot_class)i))
 			return false;
 	return true;
 }
@@ -184,12 +203,10 @@ static bool try_read(struct cache *c, struct cache_read *r, bool sequential,
 {
 	struct plan plan;
 
-	if (!make_plan(c, r, sequential, false, &plan) &&
-	    !make_plan(c, r, sequential, true, &plan)) {
-		r->err = -EIO; /* cannot be: big pieces are few */
-		finish(r, finished);
-		return true;
-	}
+	/* Where many small pieces are too many, two big ones do. */
+	if (!make_plan(c, r, sequential, false, &plan) ||
+	    !is_possible(c, &plan))
+		make_plan(c, r, sequential, true, &plan);
 	r->err = may_fetch(c, r, &plan);
 	if (r->err) {
 		finish(r, finished);
@@ -226,7 +243,7 @@ static bool may_prefetch(struct cache *c)
 	const unsigned int spare = total / 4 ? total / 4 : 1;
 
 	return list_empty(&c->starved) &&
-	       chunk_available(c, SLOT_BIG) > (spare < 4 ? spare : 4);
+	       chunk_available(c, SLOT_BIG, true) > (spare < 4 ? spare : 4);
 }
 
 /* Under lock: claims what is missing of the bytes from..to, in order. */
@@ -248,7 +265,8 @@ static void claim_ahead(struct cache *c, struct object *o, uint64_t from,
 			continue;
 		}
 		if (fills->n >= FILLS_MAX / 2 || !may_prefetch(c) ||
-		    chunk_available(c, class) == 0)
+		    chunk_available(c, class, true) == 0 ||
+		    !chunk_has_unused(c, CACHE_PIECES))
 			return;
 		chunk_claim(c, o, class, from, next, fills);
 		c->stats.prefetched += next - from;
@@ -346,7 +364,8 @@ void cache_read_end(struct cache *c, struct cache_read *r)
 	{
 		LOCK_SCOPE(&c->lock);
 		for (unsigned int i = 0; i < r->npieces; i++)
-			chunk_unpin(r->pieces[i].chunk);
+			if (r->pieces[i].chunk)
+				chunk_unpin(r->pieces[i].chunk);
 		r->npieces = 0;
 		read_retry_starved(c, &fills, &finished);
 	}

@@ -33,32 +33,26 @@ static struct window_stream *oldest(struct window *w)
 /* Runs at least this long make whole chunks and prefetch worth their bytes. */
 #define LONG_RUN (8ULL << 20)
 
-static struct window_stream *latest(struct window *w)
-{
-	struct window_stream *l = &w->streams[0];
+/* So many reads in order, where others are elsewhere, are no large one. */
+#define MANY 5
 
-	for (int i = 1; i < WINDOW_STREAMS; i++)
-		if (w->streams[i].used > l->used)
-			l = &w->streams[i];
-	return l;
+/* The stream makes way for another: remember how long such streams get. */
+static void note_end(struct window *w, const struct window_stream *s)
+{
+	w->jumped |= w->reads > 0;
+	if (s->run > 0)
+		w->typical = w->typical ? (3 * w->typical + s->run) / 4
+					: s->run;
 }
 
-/* The stream that was read last has ended in a jump: remember its length. */
-static void note_jump(struct window *w)
+/* Will a stream run on? */
+static bool runs_on(const struct window *w, const struct window_stream *s)
 {
-	const uint64_t run = latest(w)->run;
-
-	if (w->reads > 0 && run > 0)
-		w->typical = w->typical ? (3 * w->typical + run) / 4 : run;
-}
-
-/* Will a stream that has run so far run on? */
-static bool runs_on(const struct window *w, uint64_t run)
-{
-	if (!w->typical)
+	if (!w->jumped)
 		return true;
-	return run > 2 * w->typical ||
-	       (w->typical >= LONG_RUN && run < w->typical);
+	if (!w->typical)
+		return s->count >= MANY;
+	return w->typical >= LONG_RUN || s->run > 2 * w->typical;
 }
 
 /* Twice what was read in order, so that it doubles as it is used up; not
@@ -82,8 +76,8 @@ struct window_advice window_read(struct window *w, uint64_t off, uint64_t len,
 	struct window_advice a;
 
 	if (!known) {
-		note_jump(w);
 		s = oldest(w);
+		note_end(w, s);
 		*s = (struct window_stream){.next = end};
 	}
 	w->reads++;
@@ -91,9 +85,10 @@ struct window_advice window_read(struct window *w, uint64_t off, uint64_t len,
 	if (end > s->next)
 		s->next = end;
 	s->run += len;
+	s->count++;
 	a.sequential = ((known && s->run >= LARGE) ||
 			(off == 0 && len >= LARGE)) &&
-		       runs_on(w, s->run);
+		       runs_on(w, s);
 	a.ahead = known && a.sequential ? ahead_of(w, s->run, end, size, max)
 					: 0;
 	return a;

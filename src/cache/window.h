@@ -14,15 +14,17 @@
 #define WINDOW_STREAMS 4
 
 struct window_stream {
-	uint64_t next; /* where the next read of it would begin */
-	uint64_t run;  /* bytes read in order so far; 0: unused */
-	uint64_t used; /* when, in reads of the handle */
+	uint64_t next;  /* where the next read of it would begin */
+	uint64_t run;   /* bytes read in order so far; 0: unused */
+	uint64_t count; /* in so many reads */
+	uint64_t used;  /* when, in reads of the handle */
 };
 
 struct window {
 	struct window_stream streams[WINDOW_STREAMS];
 	uint64_t reads;
-	uint64_t typical; /* bytes that streams ran before a jump; 0: no jump */
+	bool jumped;      /* there was more than one stream */
+	uint64_t typical; /* bytes that streams ran; 0: none has ended yet */
 };
 
 struct window_advice {

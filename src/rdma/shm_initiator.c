@@ -40,6 +40,7 @@
 #define MAX_SESSIONS 256
 #define MAX_TICKETS 64
 #define TICKET_MS 10000
+#define PATIENCE_S 10
 
 struct region {
 	uint32_t gen;
@@ -61,7 +62,7 @@ struct session {
 	/* Under lock. */
 	struct region *regions; /* owned, nregions of them */
 	unsigned int users;     /* writes going on in all */
-	bool ended;
+	bool open, ended;       /* tokens are good between the two */
 };
 
 struct ticket {
@@ -219,10 +220,11 @@ static void serve_revokes(struct session *s)
 	}
 }
 
+/* Tokens of the session are good from now on. */
 static void publish(struct session *s)
 {
-	LOCK_SCOPE(&s->server->lock);
-	list_add_tail(&s->server->sessions, &s->link);
+	LOCK_SCOPE(&s->lock);
+	s->open = true;
 }
 
 /* No new write begins, and those that go on end. */
@@ -254,6 +256,13 @@ static void free_session(struct session *s)
 	pthread_cond_broadcast(&server->gone);
 }
 
+static void set_patience(int sock, int option, time_t seconds)
+{
+	const struct timeval t = {.tv_sec = seconds};
+
+	setsockopt(sock, SOL_SOCKET, option, &t, sizeof(t));
+}
+
 static void *run_session(void *arg)
 {
 	struct session *s = arg;
@@ -268,6 +277,8 @@ static void *run_session(void *arg)
 	if (fd >= 0)
 		close(fd);
 	memcpy(welcome.welcome.session, s->id, SHM_SESSION);
+	/* A session may be silent as long as it lasts. */
+	set_patience(s->socket, SO_RCVTIMEO, 0);
 	if (!welcome.status)
 		publish(s);
 	else
@@ -281,38 +292,42 @@ static void *run_session(void *arg)
 	return NULL;
 }
 
+/* Listed from the start, so that the end of the server ends it too. */
+static bool enlist(struct shm_server *server, struct session *s)
+{
+	LOCK_SCOPE(&server->lock);
+	if (server->stop || server->nsessions >= MAX_SESSIONS)
+		return false;
+	server->nsessions++;
+	list_add_tail(&server->sessions, &s->link);
+	return true;
+}
+
 static void start_session(struct shm_server *server, int sock)
 {
-	const struct timeval patience = {.tv_sec = 10};
-	const struct timeval forever = {0};
-	struct session *s;
+	struct session *s = calloc(1, sizeof(*s));
 
-	{
-		LOCK_SCOPE(&server->lock);
-		if (server->stop || server->nsessions >= MAX_SESSIONS) {
-			close(sock);
-			return;
-		}
-		server->nsessions++;
+	if (!s) {
+		close(sock);
+		return;
 	}
-	s = calloc(1, sizeof(*s));
-	if (!s)
-		goto fail;
 	s->server = server;
 	s->socket = sock;
 	list_init(&s->link);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->idle, NULL);
-	/* A peer that does not read must not hold a thread for ever. */
-	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
-	if (!thread_start(NULL, "shm-session", run_session, s))
+	/* A peer that says nothing must not hold a thread for ever. */
+	set_patience(sock, SO_SNDTIMEO, PATIENCE_S);
+	set_patience(sock, SO_RCVTIMEO, PATIENCE_S);
+	if (!enlist(server, s)) {
+		close(sock);
+		free(s);
 		return;
-	free(s);
-fail:
-	close(sock);
-	LOCK_SCOPE(&server->lock);
-	server->nsessions--;
+	}
+	if (thread_start(NULL, "shm-session", run_session, s)) {
+		drain(s);
+		free_session(s);
+	}
 }
 
 static void *run_accept(void *arg)
@@ -427,13 +442,16 @@ void shm_server_ticket(struct shm_server *s, char out[SHM_TICKET + 1])
 
 /* ---- writes ---- */
 
-/* Under the server's lock: counts a write into the window. */
+/* Under the server's lock: counts a write into the window.  -ENOENT when the
+ * token is of another session. */
 static int claim_in(struct session *x, const struct token_shm *t, uint64_t len,
 		    char **addr)
 {
 	uint64_t place, room;
 
 	LOCK_SCOPE(&x->lock);
+	if (!x->open || memcmp(x->id, t->session, SHM_SESSION) != 0)
+		return -ENOENT;
 	if (!region_place(x, t->region, &place, &room) || t->off > room ||
 	    t->len > room - t->off || len > t->len)
 		return -EINVAL;
@@ -455,11 +473,12 @@ static int claim(struct shm_server *s, const struct token_shm *t, uint64_t len,
 	list_for_each_safe(e, n, &s->sessions)
 	{
 		struct session *x = container_of(e, struct session, link);
+		const int err = claim_in(x, t, len, addr);
 
-		if (memcmp(x->id, t->session, SHM_SESSION) != 0)
+		if (err == -ENOENT)
 			continue;
 		*out = x;
-		return claim_in(x, t, len, addr);
+		return err;
 	}
 	return -ESTALE;
 }

@@ -22,7 +22,7 @@ enum s3_reply answer_parse_reply(const char *v)
 	uint64_t code;
 
 	v += strspn(v, " \t");
-	if (!strncasecmp(v, "ok", 2))
+	if (!strncasecmp(v, "ok", 2) && strchr(" \t:", v[2]))
 		return S3_REPLY_OK;
 	digits = strspn(v, "0123456789");
 	/* hipObject adds its own token behind a colon. */

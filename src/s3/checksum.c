@@ -143,9 +143,11 @@ int base64_decode(const char *in, unsigned char *out, size_t n)
 
 	if (strlen(in) != chars || chars > sizeof(buf))
 		return -EINVAL;
-	for (size_t i = 0; i < chars; i++)
-		if ((in[i] == '=') != (i >= chars - pad))
-			return -EINVAL;
+	/* OpenSSL would pass over blanks and dashes at the ends. */
+	if (strspn(in, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		       "0123456789+/") != chars - pad ||
+	    strspn(in + chars - pad, "=") != pad)
+		return -EINVAL;
 	if (EVP_DecodeBlock(buf, (const void *)in, (int)chars) < 0)
 		return -EINVAL;
 	memcpy(out, buf, n);

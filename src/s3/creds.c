@@ -122,8 +122,9 @@ int creds_profile_value(const char *profile, const char *name, char *out,
 		profile = getenv("AWS_PROFILE");
 	if (!profile || !*profile)
 		profile = "default";
-	return ini_value(true, profile, name, out, cap) &&
-			       ini_value(false, profile, name, out, cap)
+	/* As with the AWS tools, the credentials file outranks the other. */
+	return ini_value(false, profile, name, out, cap) &&
+			       ini_value(true, profile, name, out, cap)
 		       ? -ENOENT
 		       : 0;
 }
@@ -198,6 +199,7 @@ int creds_new(const struct creds_config *cfg, struct creds_source **out,
 {
 	struct creds_source *s = calloc(1, sizeof(*s));
 	const char *env_profile = getenv("AWS_PROFILE");
+	const char *env_key = getenv("AWS_ACCESS_KEY_ID");
 	int err;
 
 	if (!s)
@@ -208,7 +210,7 @@ int creds_new(const struct creds_config *cfg, struct creds_source **out,
 		 cfg->profile                  ? cfg->profile
 		 : env_profile && *env_profile ? env_profile
 					       : "default");
-	s->use_env = !cfg->profile && getenv("AWS_ACCESS_KEY_ID");
+	s->use_env = !cfg->profile && env_key && *env_key;
 	snprintf(s->origin, sizeof(s->origin), "%s%s",
 		 s->anonymous ? "anonymous"
 		 : s->use_env ? "environment"

@@ -126,9 +126,12 @@ static void entry_field(struct list_parser *p, const char *name,
 		   !strcmp(name, "CreationDate")) {
 		p->e.mtime = list_parse_time(text);
 	} else if (!strcmp(name, "ETag")) {
-		/* Some servers send it bare; requests want the quotes. */
-		snprintf(p->etag, sizeof(p->etag),
-			 *text == '"' || !*text ? "%s" : "\"%s\"", text);
+		/* Some servers send it bare; requests want the quotes.  One
+		 * that is cut would be another's: better none. */
+		if (strlen(text) + 3 <= sizeof(p->etag))
+			snprintf(p->etag, sizeof(p->etag),
+				 *text == '"' || !*text ? "%s" : "\"%s\"",
+				 text);
 	} else if (!strcmp(name, "StorageClass")) {
 		snprintf(p->storage_class, sizeof(p->storage_class), "%s",
 			 text);

@@ -46,27 +46,40 @@ static const char *method_name(enum s3_method m)
 	return "GET";
 }
 
+/* May the bucket's name stand in front of the host's? */
+static bool fits_host(const char *bucket)
+{
+	return strspn(bucket, "abcdefghijklmnopqrstuvwxyz0123456789.-") ==
+	       strlen(bucket);
+}
+
+static int add_encoded(char *path, size_t cap, const char *text)
+{
+	const size_t n = strlen(path);
+
+	return uri_encode(text, strlen(text), true, path + n, cap - n);
+}
+
 /* The encoded path of the call and the host that it goes to. */
 static int build_path(const struct s3_call *call, const struct s3_config *cfg,
 		      const struct s3_url *url, char *path, size_t path_cap,
 		      char *host, size_t host_cap)
 {
-	const bool in_host = cfg->virtual_host && call->bucket;
-	size_t n;
+	const bool in_host = cfg->virtual_host && call->bucket &&
+			     fits_host(call->bucket);
+	int err = 0;
 
 	snprintf(host, host_cap, "%s%s%s", in_host ? call->bucket : "",
 		 in_host ? "." : "", url->host);
-	if (call->path) {
-		snprintf(path, path_cap, "%s", call->path);
+	snprintf(path, path_cap, "%s", call->path ? call->path : "/");
+	if (call->path)
 		return 0;
+	if (call->bucket && !in_host) {
+		err = add_encoded(path, path_cap, call->bucket);
+		if (!err && call->key)
+			err = add_encoded(path, path_cap, "/");
 	}
-	snprintf(path, path_cap, "/%s%s",
-		 call->bucket && !in_host ? call->bucket : "",
-		 call->key && call->bucket && !in_host ? "/" : "");
-	n = strlen(path);
-	return call->key ? uri_encode(call->key, strlen(call->key), true,
-				      path + n, path_cap - n)
-			 : 0;
+	return err || !call->key ? err : add_encoded(path, path_cap, call->key);
 }
 
 /* The key for today; deriving it costs five HMACs. */
@@ -77,10 +90,13 @@ static const unsigned char *signing_key(struct request_auth *auth,
 
 	snprintf(key_of, sizeof(key_of), "%s/%.8s", auth->creds.access_key,
 		 date);
-	if (strcmp(key_of, auth->key_of) != 0) {
+	if (strcmp(key_of, auth->key_of) != 0 ||
+	    strcmp(auth->creds.secret_key, auth->secret_of) != 0) {
 		sigv4_signing_key(auth->creds.secret_key, date, region,
 				  auth->key);
 		snprintf(auth->key_of, sizeof(auth->key_of), "%s", key_of);
+		snprintf(auth->secret_of, sizeof(auth->secret_of), "%s",
+			 auth->creds.secret_key);
 	}
 	return auth->key;
 }

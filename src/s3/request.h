@@ -21,7 +21,8 @@ int request_parse_url(const char *url, struct s3_url *out);
 /* Credentials with the signing key of a day, made anew when either changes. */
 struct request_auth {
 	struct creds creds;
-	char key_of[200]; /* access key and day that key is for */
+	char key_of[200];    /* access key and day that key is for ... */
+	char secret_of[160]; /* ... and the secret */
 	unsigned char key[SIGV4_HASH];
 };
 

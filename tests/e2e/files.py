@@ -295,8 +295,10 @@ def randread_result(proc, seconds):
         raise AssertionError("reads hang: randread did not end")
     assert proc.returncode == 0, "randread: %s" % err.decode()
     result = json.loads(out)
-    assert not result["wrong"] and not result["short"], \
-        "WRONG BYTES: %s\n%s" % (result, err.decode())
+    assert not result["wrong"], "WRONG BYTES: %s\n%s" % (
+        result, err.decode())
+    assert not result["short"], "SHORT READS: %s\n%s" % (
+        result, err.decode())
     return result
 
 

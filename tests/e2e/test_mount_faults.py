@@ -10,13 +10,16 @@ among them: no client can tell such a server from an honest one."""
 import errno
 import os
 import threading
+import time
 
-from files import (FULL, MIB, MODES, Bucket, case, check_file, compile_c,
+from files import (FULL, MIB, MODES, SLOT, Bucket, case, check_file, compile_c,
                    finish, mounted, moved, note_skip, randread,
                    randread_result, same, settled, share)
-from harness import Gateway, need_fuse
+from harness import SLOW, Gateway, need_fuse
 
-SIZE = 9 * MIB + 4321  # two slots and a tail
+# More than the pool of these cases holds, so that reads keep meeting faults.
+SIZE, POOL = 20 * MIB + 4321, "16MiB"
+LATE_SIZE, LATE_POOL = 9 * MIB + 4321, "64MiB"
 SECONDS, LATE_SECONDS = (5, 60) if FULL else (0.3, 3)
 # For the cases in which the server never recovers.
 DEADLINE = "2s"
@@ -31,8 +34,8 @@ RECOVERS = {
     "cut1": ("truncate=100000:every=3", ()),
     "delay": ("delay=150:every=3", ()),
     "badtag": ("etag:every=3", ("EIO", "ESTALE")),
-    "norange": ("norange:every=3", ("EIO",)),
-    "short": ("short=70000:every=3", ("EIO",)),
+    "norange": ("norange:every=3", ()),
+    "short": ("short=70000:every=3", ()),
     "notoken": ("refuse-token:every=2", ()),
     "never": ("refuse-token", ()),
     "ignore": ("ignore-token:every=2", ()),
@@ -53,7 +56,8 @@ FAILS = {
     "s412": ("status=412", "ESTALE"),
 }
 
-LATE = ["late%d" % i for i in range(10)]  # 90 MiB: more than the pool
+BURST = 12  # readers, each of a slot of its own; more than the pool has
+LATE = ["late%d" % i for i in range(10)]  # 90 MiB through 16 slots
 
 
 def faults():
@@ -61,6 +65,8 @@ def faults():
     yield from ("get:%s:key=%s-" % (f, k) for k, (f, _) in FAILS.items())
     for i, name in enumerate(LATE):
         yield "get:late=%d:every=4:key=%s-" % (20 + 60 * i, name)
+    for mode in MODES:
+        yield "get:status=503:count=%d:key=burst-%s" % (BURST, mode)
     yield "head:status=503:every=2:key=head-"
     yield "head:reset:every=2:key=headreset-"
     yield "list:status=503:every=2:key=listed"
@@ -72,8 +78,11 @@ def populate(gw):
     seeds = {}
     for i, name in enumerate(list(RECOVERS) + list(FAILS) + LATE):
         seeds[name] = i << 36
-        bucket.fill(name + "-x", seeds[name], SIZE)
-    bucket.fill("clean", 99, 4 * SIZE)
+        bucket.fill(name + "-x", seeds[name],
+                    LATE_SIZE if name in LATE else SIZE)
+    bucket.fill("clean", 99, SIZE)
+    for mode in MODES:
+        bucket.fill("burst-" + mode, 98, BURST * SLOT)
     bucket.fill("head-x", 5, 1000)
     bucket.fill("headreset-x", 6, 1000)
     for i in range(30):
@@ -146,7 +155,7 @@ def late(program, m, seeds, mode):
     """The server answers 500 and writes later: no byte of such a write may
     ever be seen, although all slots are used again and again."""
     before = m.stats()
-    targets = [(m.file(n + "-x"), seeds[n], SIZE) for n in LATE]
+    targets = [(m.file(n + "-x"), seeds[n], LATE_SIZE) for n in LATE]
     proc = randread(program, targets, LATE_SECONDS, threads=12)
     r = randread_result(proc, LATE_SECONDS)
     assert not r["errors"], r
@@ -163,6 +172,28 @@ def late(program, m, seeds, mode):
         r["reads"], quarantines, fences, moved(m, before))
 
 
+def burst(m, mode):
+    """The first request of each reader fails, when they hold all slots: they
+    must not wait for each other's.  They end in a moment, as it is over."""
+    begun, wrong = time.monotonic(), []
+
+    def read(off):
+        try:
+            data = os.pread(f.fileno(), 2 * MIB, off)
+            bad = same(data, 98, off)
+        except OSError as e:
+            bad = str(e)
+        if bad:
+            wrong.append(bad)
+    with open(m.file("burst-" + mode), "rb", buffering=0) as f:
+        together([(read, i * SLOT + 12345) for i in range(BURST)])
+    took = time.monotonic() - begun
+    assert not wrong, "%d of %d after %.1f s: %s" % (
+        len(wrong), BURST, took, wrong[:3])
+    assert took < 5 * SLOW, "took %.1f s" % took
+    return "%.1f s" % took
+
+
 def heads(m):
     """The attributes come through although HEADs fail on the way."""
     check_file(m.file("head-x"), 5, 1000)
@@ -177,7 +208,7 @@ def others(m, mode):
     """All those faults were of single objects.  Whether the mount still
     trusts the one-sided path after them is its own affair, and told."""
     before = m.stats()
-    check_file(m.file("clean"), 99, 4 * SIZE)
+    check_file(m.file("clean"), 99, SIZE)
     by_path = moved(m, before)
     assert mode == "shm" or not by_path["shm"], by_path
     return "by shm: %.0f %%" % (100 * share(by_path, "shm"))
@@ -195,14 +226,18 @@ def all_of(mode, gw, program, seeds):
     # What the server did wrong is told as warnings, or as errors where a
     # read failed of it; a sanitizer's report is neither.
     allow = ["warning:", "error:"]
-    with mounted(gw, "s3://data", mode, allow=allow) as m:
+    # A deadline far above what a retry takes, so that a stall is seen.
+    with mounted(gw, "s3://data", mode, allow=allow, cache_size=POOL,
+                 request__deadline="10s") as m:
         case(mode + ", head fails", heads, m)
         case(mode + ", list fails", lists, m)
+        case(mode + ", all fail once", burst, m, mode)
         for name, (fault, may) in RECOVERS.items():
             case("%s, %s" % (mode, fault), recovers, program, m, name,
                  seeds[name], may)
         case(mode + ", other objects", others, m, mode)
-    with mounted(gw, "s3://data", mode, allow=allow) as m:
+    with mounted(gw, "s3://data", mode, allow=allow,
+                 cache_size=LATE_POOL) as m:
         case(mode + ", late", late, program, m, seeds, mode)
     with mounted(gw, "s3://data", mode, allow=allow,
                  request__deadline=DEADLINE) as m:

@@ -4,11 +4,14 @@
 than the pool holds: no wrong byte, no error, no growth.
 
 S3RDMAFS_TEST_FULL=1: 4 GiB of objects and 60 s each."""
+import mmap
+import os
+import random
 import time
 
-from files import (FULL, MIB, MODES, PLAIN, Bucket, case, compile_c, finish,
-                   mounted, moved, note_skip, randread, randread_result,
-                   settled, share)
+from files import (FULL, KIB, MIB, MODES, PLAIN, SLOT, Bucket, case,
+                   compile_c, finish, mounted, moved, note_skip, randread,
+                   randread_result, same, settled, share)
 from harness import Gateway, need_fuse
 
 # One large object for the one handle, and a dozen for the sixteen.
@@ -56,6 +59,38 @@ def hammer(program, objects, m, mode, one):
         r["longest_ms"], rss // MIB)
 
 
+def fetched(m, size, count, most):
+    """Random reads ask for little more than what they are for.  Reads as C
+    makes them: into memory that begins on a page."""
+    name, seed, length = "big", 1 << 40, BIG + 777
+    # The first read may be taken for the begin of a sequential one.
+    rng, total, before = random.Random(size), SLOT, m.stats()
+    into = mmap.mmap(-1, size)
+    with open(m.file(name), "rb", buffering=0) as f:
+        for _ in range(count):
+            off = rng.randrange(length - size)
+            assert os.preadv(f.fileno(), [into], off) == size
+            bad = same(into[:], seed, off)
+            assert not bad, "WRONG BYTES: " + bad
+            total += most(size)
+    into.close()
+    by_path = sum(moved(m, before).values())
+    assert by_path <= total, "%.2f bytes fetched for each read" % (
+        by_path / (size * count))
+    return "%.2f bytes fetched for each read" % (by_path / (size * count))
+
+
+def economy(gw, mode):
+    """Each in a mount of its own: nothing is in the pool before."""
+    tenth_more, small = lambda n: n * 1.1, lambda n: 128 * KIB
+    for size, count, most in ((4 * KIB, 200, small), (256 * KIB, 100,
+                              tenth_more), (MIB, 50, tenth_more),
+                              (2 * MIB, 30, tenth_more)):
+        with mounted(gw, "s3://data", mode) as m:
+            case("%s, random reads of %d KiB fetch little" % (
+                mode, size // KIB), fetched, m, size, count, most)
+
+
 def main():
     need_fuse()
     program = compile_c("randread.c")
@@ -68,6 +103,7 @@ def main():
             case(mode + ", 16 threads on sixteen handles", hammer, program,
                  objects, m, mode, False)
             case(mode + ", the pool afterwards", settled, m)
+        economy(gw, mode)
     gw.stop()
     finish()
 

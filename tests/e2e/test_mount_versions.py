@@ -23,7 +23,7 @@ SIZES = {"1 byte": 1, "1000 bytes": 1000, "small slot": SMALL_SLOT + 3,
 # cannot be there when the new one is.
 POOL = "16MiB"
 GONE = {errno.ESTALE, errno.ENOENT}
-SECONDS = 20 if FULL else 1.2
+SECONDS = 20 if FULL else 0.8
 
 
 class Handle:

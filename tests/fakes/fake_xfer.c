@@ -28,11 +28,44 @@ struct xfer {
 	bool stop;
 };
 
-unsigned char fake_byte(const char *etag, uint64_t off)
+/* The eight bytes at 8 * i of an object. */
+static uint64_t word_at(const char *etag, uint64_t i)
 {
-	return (unsigned char)(off * 31 + (off >> 8) * 7 + (off >> 16) * 3 +
-			       (unsigned char)etag[0] +
-			       5 * (unsigned char)(*etag ? etag[1] : 0));
+	const uint64_t seed = (unsigned char)etag[0] * 257U +
+			      (unsigned char)(*etag ? etag[1] : 0);
+
+	return (i + seed * 0x9E3779B97F4A7C15ULL) * 0xD6E8FEB86659FD93ULL;
+}
+
+static void make_bytes(const char *etag, uint64_t off, char *out, size_t n)
+{
+	while (n > 0) {
+		const uint64_t w = word_at(etag, off / 8);
+		const size_t at = off % 8;
+		const size_t take = n < 8 - at ? n : 8 - at;
+
+		memcpy(out, (const char *)&w + at, take);
+		out += take;
+		off += take;
+		n -= take;
+	}
+}
+
+bool fake_bytes_fit(const char *etag, uint64_t off, const char *p, size_t n)
+{
+	char want[4096];
+
+	while (n > 0) {
+		const size_t take = n < sizeof(want) ? n : sizeof(want);
+
+		make_bytes(etag, off, want, take);
+		if (memcmp(p, want, take) != 0)
+			return false;
+		p += take;
+		off += take;
+		n -= take;
+	}
+	return true;
 }
 
 struct xfer *fake_xfer_new(const struct rdma_arena *arena)
@@ -59,8 +92,7 @@ struct fake_stats fake_xfer_stats(struct xfer *x)
 	return x->stats;
 }
 
-static char *region_addr(const struct xfer *x, unsigned int region,
-			 size_t *len)
+static char *region_addr(const struct xfer *x, unsigned int region, size_t *len)
 {
 	for (unsigned int i = 0; i < x->arena->nruns; i++) {
 		const struct rdma_run *r = &x->arena->runs[i];
@@ -84,6 +116,7 @@ void xfer_get_start(struct xfer *x, struct xfer_get *g)
 	assert(g->span.len == len);
 	LOCK_SCOPE(&x->lock);
 	assert(x->stats.waiting < MAX_GETS);
+	g->has_token = g->replaced = false;
 	x->gets[x->stats.waiting++] = g;
 	x->stats.started++;
 	x->stats.plain += g->plain;
@@ -128,24 +161,39 @@ static void put_back(struct xfer *x, struct xfer_get *g)
 
 static void fill(const struct xfer_get *g)
 {
-	for (uint64_t i = 0; i < g->len; i++)
-		g->span.addr[i] = (char)fake_byte(g->etag, g->off + i);
+	make_bytes(g->etag, g->off, g->span.addr, g->len);
+}
+
+/* Other memory for a get; it may have none until then. */
+static bool change_memory(struct xfer *x, struct xfer_get *g)
+{
+	g->replaced = g->replace(g);
+	if (g->replaced)
+		return true;
+	g->has_token = true; /* no memory: what it had is not its own now */
+	put_back(x, g);
+	return false;
+}
+
+static void spoil(const struct xfer_get *g)
+{
+	if (!g->has_token || g->replaced)
+		memset(g->span.addr, 0xEE, g->len);
 }
 
 bool fake_xfer_end(struct xfer *x, unsigned int i, enum fake_outcome how)
 {
 	struct xfer_get *g = take_get(x, i);
+	bool lacks;
 
 	if (!g)
 		return false;
+	lacks = g->has_token && !g->replaced;
 	switch (how) {
 	case FAKE_BODY:
-		if (!g->replace(g)) {
-			put_back(x, g);
-			return false;
-		}
-		/* fallthrough */
 	case FAKE_OK:
+		if ((how == FAKE_BODY || lacks) && !change_memory(x, g))
+			return false;
 		fill(g);
 		g->done(g, 0, false);
 		break;
@@ -155,13 +203,9 @@ bool fake_xfer_end(struct xfer *x, unsigned int i, enum fake_outcome how)
 	case FAKE_DENIED:
 		g->done(g, -EACCES, false);
 		break;
-	case FAKE_FENCE:
-		memset(g->span.addr, 0xEE, g->len);
-		g->done(g, -EIO, true);
-		break;
 	default:
-		memset(g->span.addr, 0xEE, g->len);
-		g->done(g, -EIO, false);
+		spoil(g);
+		g->done(g, -EIO, how == FAKE_FENCE);
 		break;
 	}
 	return true;
@@ -197,8 +241,16 @@ bool fake_xfer_end_fence(struct xfer *x)
 
 void fake_xfer_drain(struct xfer *x)
 {
-	while (fake_xfer_end(x, 0, FAKE_OK) || fake_xfer_end_fence(x))
-		;
+	bool more = true;
+
+	while (more) {
+		const unsigned int n = fake_xfer_stats(x).waiting;
+
+		more = false;
+		for (unsigned int i = 0; i < n && !more; i++)
+			more = fake_xfer_end(x, i, FAKE_OK);
+		more = fake_xfer_end_fence(x) || more;
+	}
 }
 
 /* One of 16 ends badly, in each of the ways in turn. */
@@ -206,8 +258,7 @@ static enum fake_outcome any_outcome(void)
 {
 	const uint32_t r = random_u32();
 
-	return r & 15 ? FAKE_OK
-		      : (enum fake_outcome)((r >> 8) % FAKE_OUTCOMES);
+	return r & 15 ? FAKE_OK : (enum fake_outcome)((r >> 8) % FAKE_OUTCOMES);
 }
 
 static void *run(void *arg)

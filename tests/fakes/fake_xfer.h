@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * xfer for tests of the cache: gets and fences queue up, and end as the test
- * says.  The bytes of an object at any offset are fake_byte of it; memory
- * whose fence is still to come is scribbled over just before it is fenced,
- * as a late write of a server would.
+ * says.  Memory whose fence is still to come is scribbled over just before it
+ * is fenced, as by a late write of a server.
  */
 #ifndef S3RDMAFS_TESTS_FAKE_XFER_H
 #define S3RDMAFS_TESTS_FAKE_XFER_H
@@ -47,6 +46,7 @@ void fake_xfer_drain(struct xfer *x);
 void fake_xfer_run(struct xfer *x, unsigned int threads);
 void fake_xfer_stop(struct xfer *x);
 
-unsigned char fake_byte(const char *etag, uint64_t off);
+/* Are these the object's bytes? */
+bool fake_bytes_fit(const char *etag, uint64_t off, const char *p, size_t n);
 
 #endif

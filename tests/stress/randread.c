@@ -145,6 +145,29 @@ static size_t random_length(struct reader *r)
 	return n < most ? n : most;
 }
 
+static void count_error(struct reader *r)
+{
+	r->errors[errno < MAX_ERRNO ? errno : 0]++;
+}
+
+/*
+ * A read that ended early is an error told late when the rest fails: one read
+ * is several requests of the kernel, and it tells of the ones before the
+ * failure first.  Otherwise nothing excuses it.
+ */
+static void judge_end(struct reader *r, const struct target *t, int fd,
+		      uint64_t off, size_t want, size_t got)
+{
+	if (got == want)
+		return;
+	if (pread(fd, r->buf, want - got, off + got) < 0) {
+		count_error(r);
+		return;
+	}
+	r->cut++;
+	tell(t, off, want, got, NULL, got);
+}
+
 static void read_once(struct reader *r, const struct target *t, int fd)
 {
 	uint64_t off = next_random(r) % t->size, start = now_ns(), took;
@@ -155,7 +178,7 @@ static void read_once(struct reader *r, const struct target *t, int fd)
 		want = t->size - off; /* the file ends here */
 	got = pread(fd, r->buf, len, off);
 	if (got < 0) {
-		r->errors[errno < MAX_ERRNO ? errno : 0]++;
+		count_error(r);
 		return;
 	}
 	took = now_ns() - start;
@@ -165,10 +188,11 @@ static void read_once(struct reader *r, const struct target *t, int fd)
 	r->reads++;
 	r->bytes += got;
 	at = first_wrong(r->buf, t->seed, off, got);
-	r->wrong += at < (size_t)got;
-	r->cut += (size_t)got != want;
-	if (at < (size_t)got || (size_t)got != want)
+	if (at < (size_t)got) {
+		r->wrong++;
 		tell(t, off, want, got, r->buf, at);
+	}
+	judge_end(r, t, fd, off, want, got);
 }
 
 static int open_or_die(const char *path)

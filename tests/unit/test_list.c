@@ -9,10 +9,10 @@
 #include "unit.h"
 
 #define XML "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-#define ROOT "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+#define ROOT \
+	"<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
 #define END "</ListBucketResult>"
-#define OBJECT(key) \
-	"<Contents><Key>" key "</Key><Size>1</Size></Contents>"
+#define OBJECT(key) "<Contents><Key>" key "</Key><Size>1</Size></Contents>"
 
 /* What came, as one line an entry: kind key size mtime etag class. */
 static struct strbuf got;
@@ -58,66 +58,71 @@ static const struct {
 } pages[] = {
 	{"empty", XML ROOT END, false, "", ""},
 	{"one object",
-	 XML ROOT
-	 "<Name>b</Name><Prefix>p</Prefix><KeyCount>1</KeyCount>"
-	 "<MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>"
-	 "<Contents><Key>p/a</Key>"
-	 "<LastModified>2026-11-22T10:11:12.000Z</LastModified>"
-	 "<ETag>&quot;abc&quot;</ETag><Size>12345678901</Size>"
-	 "<StorageClass>STANDARD</StorageClass></Contents>" END,
+	 XML ROOT "<Name>b</Name><Prefix>p</Prefix><KeyCount>1</KeyCount>"
+		  "<MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated>"
+		  "<Contents><Key>p/a</Key>"
+		  "<LastModified>2026-11-22T10:11:12.000Z</LastModified>"
+		  "<ETag>&quot;abc&quot;</ETag><Size>12345678901</Size>"
+		  "<StorageClass>STANDARD</StorageClass></Contents>" END,
 	 false, "", "O p/a 12345678901 1795342272 \"abc\" STANDARD\n"},
-	{"bare ETag", XML ROOT "<Contents><Key>a</Key><ETag>abc</ETag>"
-	 "<Size>0</Size></Contents>" END,
+	{"bare ETag",
+	 XML ROOT "<Contents><Key>a</Key><ETag>abc</ETag>"
+		  "<Size>0</Size></Contents>" END,
 	 false, "", "O a 0 0 \"abc\" \n"},
-	{"empty ETag", XML ROOT "<Contents><Key>a</Key><ETag></ETag>"
-	 "<Size>0</Size></Contents>" END,
+	{"empty ETag",
+	 XML ROOT "<Contents><Key>a</Key><ETag></ETag>"
+		  "<Size>0</Size></Contents>" END,
 	 false, "", "O a 0 0  \n"},
 	{"fields do not leak into the next entry",
 	 XML ROOT "<Contents><Key>a</Key><ETag>\"1\"</ETag><Size>5</Size>"
-	 "<StorageClass>GLACIER</StorageClass></Contents>"
-	 "<Contents><Key>b</Key></Contents>" END,
+		  "<StorageClass>GLACIER</StorageClass></Contents>"
+		  "<Contents><Key>b</Key></Contents>" END,
 	 false, "", "O a 5 0 \"1\" GLACIER\nO b 0 0  \n"},
-	{"prefixes", XML ROOT "<Prefix>x/</Prefix><CommonPrefixes>"
-	 "<Prefix>x/a/</Prefix></CommonPrefixes><CommonPrefixes>"
-	 "<Prefix>x/b/</Prefix></CommonPrefixes>" END,
+	{"prefixes",
+	 XML ROOT "<Prefix>x/</Prefix><CommonPrefixes>"
+		  "<Prefix>x/a/</Prefix></CommonPrefixes><CommonPrefixes>"
+		  "<Prefix>x/b/</Prefix></CommonPrefixes>" END,
 	 false, "", "P x/a/ 0 0  \nP x/b/ 0 0  \n"},
 	{"a page with more behind it",
-	 XML ROOT "<IsTruncated>true</IsTruncated>"
-	 "<NextContinuationToken>1/a+b==</NextContinuationToken>"
-	 OBJECT("a") END,
+	 XML ROOT
+	 "<IsTruncated>true</IsTruncated>"
+	 "<NextContinuationToken>1/a+b==</NextContinuationToken>" OBJECT("a")
+		 END,
 	 true, "1/a+b==", "O a 1 0  \n"},
 	{"owner between the fields",
 	 XML ROOT "<Contents><Key>a</Key><Owner><ID>i</ID><DisplayName>n"
-	 "</DisplayName></Owner><Size>7</Size></Contents>" END,
+		  "</DisplayName></Owner><Size>7</Size></Contents>" END,
 	 false, "", "O a 7 0  \n"},
 	{"entities and blanks",
-	 XML ROOT OBJECT("a&amp;b &lt;c&gt; &#x41;&#10;") END,
-	 false, "", "O a&b <c> A\n 1 0  \n"},
+	 XML ROOT OBJECT("a&amp;b &lt;c&gt; &#x41;&#10;") END, false, "",
+	 "O a&b <c> A\n 1 0  \n"},
 	{"CDATA", XML ROOT OBJECT("<![CDATA[a<b]]>") END, false, "",
 	 "O a<b 1 0  \n"},
 	{"url encoding",
-	 XML ROOT "<EncodingType>url</EncodingType>"
-	 OBJECT("a%2Fb%20c%0A+d%25") "<CommonPrefixes><Prefix>%C3%BC/"
-	 "</Prefix></CommonPrefixes>" END,
+	 XML ROOT "<EncodingType>url</EncodingType>" OBJECT(
+		 "a%2Fb%20c%0A+d%25") "<CommonPrefixes><Prefix>%C3%BC/"
+				      "</Prefix></CommonPrefixes>" END,
 	 false, "", "O a/b c\n d% 1 0  \nP \303\274/ 0 0  \n"},
 	{"no url encoding: a percent is one", XML ROOT OBJECT("a%2Fb+c") END,
 	 false, "", "O a%2Fb+c 1 0  \n"},
 	{"NUL in a key: passed over",
 	 XML ROOT "<EncodingType>url</EncodingType>" OBJECT("a%00b")
-	 OBJECT("ok") OBJECT("%00") END,
+		 OBJECT("ok") OBJECT("%00") END,
 	 false, "", "O ok 1 0  \n"},
 	{"bad escape: passed over",
 	 XML ROOT "<EncodingType>url</EncodingType>" OBJECT("a%2") OBJECT("%zz")
-	 OBJECT("ok") END,
+		 OBJECT("ok") END,
 	 false, "", "O ok 1 0  \n"},
 	{"entry without a key: passed over",
 	 XML ROOT "<Contents><Size>1</Size></Contents><Contents><Key></Key>"
-	 "</Contents>" OBJECT("ok") END,
+		  "</Contents>" OBJECT("ok") END,
 	 false, "", "O ok 1 0  \n"},
-	{"unknown elements", XML ROOT "<New><Er>x</Er></New>" OBJECT("a")
-	 "<Also/>" END, false, "", "O a 1 0  \n"},
+	{"unknown elements",
+	 XML ROOT "<New><Er>x</Er></New>" OBJECT("a") "<Also/>" END, false, "",
+	 "O a 1 0  \n"},
 	{"buckets",
-	 XML "<ListAllMyBucketsResult><Owner><ID>x</ID></Owner><Buckets>"
+	 XML
+	 "<ListAllMyBucketsResult><Owner><ID>x</ID></Owner><Buckets>"
 	 "<Bucket><Name>b1</Name><CreationDate>2026-11-22T10:11:12Z"
 	 "</CreationDate></Bucket><Bucket><Name>b2</Name></Bucket></Buckets>"
 	 "</ListAllMyBucketsResult>",
@@ -170,7 +175,8 @@ static const char *const bads[] = {
 	XML "<!DOCTYPE x>" ROOT END,
 	XML "<!DOCTYPE x [<!ENTITY a \"aaaa\">]>" ROOT OBJECT("&a;") END,
 	XML "<!DOCTYPE x SYSTEM \"file:///etc/passwd\">" ROOT END,
-	XML ROOT "<a><b><c><d><e><f><g><h>x</h></g></f></e></d></c></b></a>" END,
+	XML ROOT
+	"<a><b><c><d><e><f><g><h>x</h></g></f></e></d></c></b></a>" END,
 };
 
 START_TEST(bad)
@@ -236,8 +242,8 @@ END_TEST
 
 START_TEST(entry_ends_the_listing)
 {
-	static const char text[] =
-		XML ROOT OBJECT("a") OBJECT("b") OBJECT("c") END;
+	static const char text[] = XML ROOT OBJECT("a") OBJECT("b") OBJECT("c")
+		END;
 	char next[8192];
 	bool truncated;
 
@@ -279,7 +285,8 @@ static const struct {
 	{"", "", "", ""},
 	{"<html>502</html>", "", "", ""},
 	{"<Error><Code/><Message></Message></Error>", "", "", ""},
-	{"<Code>0123456789012345678901234567890123456789012345678901234567890123"
+	{"<Code>"
+	 "0123456789012345678901234567890123456789012345678901234567890123"
 	 "4567</Code>",
 	 "", "", ""},
 };

@@ -101,13 +101,12 @@ static size_t count(const struct sigv4_header *h)
 
 START_TEST(signs_request)
 {
-	const struct sigv4_request r = {
-		.method = requests[_i].method,
-		.path = requests[_i].path,
-		.query = requests[_i].query,
-		.headers = requests[_i].headers,
-		.nheaders = count(requests[_i].headers),
-		.payload_hash = requests[_i].payload};
+	const struct sigv4_request r = {.method = requests[_i].method,
+					.path = requests[_i].path,
+					.query = requests[_i].query,
+					.headers = requests[_i].headers,
+					.nheaders = count(requests[_i].headers),
+					.payload_hash = requests[_i].payload};
 	unsigned char key[SIGV4_HASH];
 	char got[SIGV4_HEX], names[256];
 

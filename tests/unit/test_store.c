@@ -23,7 +23,6 @@ static void setup(void)
 static void teardown(void)
 {
 	store_close(s);
-	scratch_drop();
 }
 
 static void reopen(void)
@@ -70,9 +69,9 @@ static int get(const char *key, char *data, size_t cap, const char *etag)
 	data[n] = '\0';
 	ck_assert_uint_eq(m.size, (uint64_t)n);
 	ck_assert_str_eq(m.etag, etag);
-	ck_assert_str_eq(json_string_value(
-				 json_object_get(m.headers, "Content-Type")),
-			 "text/x");
+	ck_assert_str_eq(
+		json_string_value(json_object_get(m.headers, "Content-Type")),
+		"text/x");
 	store_meta_free(&m);
 	close(fd);
 	return 0;
@@ -80,7 +79,7 @@ static int get(const char *key, char *data, size_t cap, const char *etag)
 
 static void expect(const char *key, const char *data)
 {
-	char got[256];
+	char got[512];
 
 	ck_assert_msg(!get(key, got, sizeof(got), "e"), "get %s", key);
 	ck_assert_str_eq(got, data);
@@ -88,13 +87,13 @@ static void expect(const char *key, const char *data)
 
 static void expect_none(const char *key)
 {
-	char got[256];
+	char got[512];
 
 	ck_assert_msg(get(key, got, sizeof(got), "e") == -ENOENT, "get %s",
 		      key);
 }
 
-#define LONG_NAME                                                             \
+#define LONG_NAME                                                              \
 	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" \
 	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" \
 	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" \
@@ -163,9 +162,9 @@ START_TEST(all_keys)
 	const int n = (int)ARRAY_SIZE(keys);
 
 	for (int i = 0; i < n; i++)
-		ck_assert_int_eq(put(keys[_i ? n - 1 - i : i],
-				     keys[_i ? n - 1 - i : i]),
-				 0);
+		ck_assert_int_eq(
+			put(keys[_i ? n - 1 - i : i], keys[_i ? n - 1 - i : i]),
+			0);
 	for (int i = 0; i < n; i++)
 		expect(keys[i], keys[i]);
 	reopen();
@@ -183,7 +182,7 @@ END_TEST
 
 START_TEST(nothing_escapes)
 {
-	char path[256];
+	char path[512];
 
 	ck_assert_int_eq(put("../escape", "x"), 0);
 	ck_assert_int_eq(put("../../escape", "x"), 0);
@@ -208,11 +207,21 @@ static const struct {
 	const char *name;
 	bool good;
 } buckets[] = {
-	{"abc", true},	    {"a-b.c9", true}, {"ab", false},
-	{"", false},	    {"Abc", false},   {"a_b", false},
-	{".abc", false},    {"abc.", false},  {"-abc", false},
-	{"abc-", false},    {"a..b", false},  {"a/b", false},
-	{".s3rdma", false}, {"..", false},    {"a b", false},
+	{"abc", true},
+	{"a-b.c9", true},
+	{"ab", false},
+	{"", false},
+	{"Abc", false},
+	{"a_b", false},
+	{".abc", false},
+	{"abc.", false},
+	{"-abc", false},
+	{"abc-", false},
+	{"a..b", false},
+	{"a/b", false},
+	{".s3rdma", false},
+	{"..", false},
+	{"a b", false},
 	{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
 	 true},
 	{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
@@ -329,7 +338,7 @@ END_TEST
 START_TEST(dropped_file_leaves_nothing)
 {
 	struct store_tmp t;
-	char path[256];
+	char path[512];
 
 	ck_assert_int_eq(store_tmp_new(s, &t), 0);
 	snprintf(path, sizeof(path), "%s/.s3rdma/tmp/%s", scratch, t.name);
@@ -492,9 +501,9 @@ static unsigned int any(unsigned int n)
 
 static const char *any_key(void)
 {
-	static const char *const parts[] = {"a",  "b", "ab", "/", "/", "-",
-					    ".",  "0", "//", "A", "~", "!",
-					    "\303\274", "a/b", "\x01", "z"};
+	static const char *const parts[] = {
+		"a",  "b", "ab", "/", "/",        "-",   ".",    "0",
+		"//", "A", "~",  "!", "\303\274", "a/b", "\x01", "z"};
 	static char key[256];
 
 	key[0] = '\0';
@@ -519,21 +528,19 @@ static void compare_lists(unsigned int rounds)
 
 		l.delimiter = delimiters[any(ARRAY_SIZE(delimiters))];
 		if (any(2))
-			snprintf(prefix, sizeof(prefix), "%.*s",
-				 (int)any(4), any_key());
+			snprintf(prefix, sizeof(prefix), "%.*s", (int)any(4),
+				 any_key());
 		/* No half of a character: no client sends one. */
 		if (strchr(prefix, '\303'))
 			prefix[0] = '\0';
 		if (any(2))
-			strcpy(after, any(2) && nmodel ? model[any(
-								(unsigned int)
-									nmodel)]
-						       : any_key());
+			strcpy(after, any(2) && nmodel
+					      ? model[any((unsigned int)nmodel)]
+					      : any_key());
 		want = got = (struct text){.n = 0};
 		want_more = model_list(&l, &want);
-		ck_assert_int_eq(store_list(s, "bkt", &l, &more, last,
-					    sizeof(last)),
-				 0);
+		ck_assert_int_eq(
+			store_list(s, "bkt", &l, &more, last, sizeof(last)), 0);
 		ck_assert_msg(!strcmp(want.s, got.s),
 			      "prefix \"%s\" delimiter \"%s\" after \"%s\" max "
 			      "%u\nwant:\n%sgot:\n%s",
@@ -589,8 +596,7 @@ START_TEST(random_model)
 			char copy[256];
 
 			snprintf(copy, sizeof(copy), "%s", key);
-			ck_assert_int_eq(store_delete(s, "bkt", copy, NULL),
-					 0);
+			ck_assert_int_eq(store_delete(s, "bkt", copy, NULL), 0);
 			expect_none(copy);
 			model_delete(copy);
 		}
@@ -620,8 +626,8 @@ START_TEST(list_of_no_bucket)
 	char last[1100];
 	bool more;
 
-	ck_assert_int_eq(
-		store_list(s, "none", &l, &more, last, sizeof(last)), -ENOTDIR);
+	ck_assert_int_eq(store_list(s, "none", &l, &more, last, sizeof(last)),
+			 -ENOTDIR);
 }
 END_TEST
 
@@ -646,5 +652,5 @@ int main(void)
 	tcase_add_loop_test(tc, random_model, 0, 4);
 	tcase_add_test(tc, list_of_no_bucket);
 	suite_add_tcase(suite, tc);
-	return unit_main(suite);
+	return scratch_main(suite);
 }

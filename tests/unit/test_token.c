@@ -21,8 +21,8 @@ START_TEST(round_trip)
 	struct token_shm t;
 
 	token_shm_format(&goods[_i], text);
-	ck_assert_uint_eq(strlen(text), 4 + 32 + 1 + 8 + 1 + 8 + 1 + 16 + 1 +
-						8);
+	ck_assert_uint_eq(strlen(text),
+			  4 + 32 + 1 + 8 + 1 + 8 + 1 + 16 + 1 + 8);
 	ck_assert_int_eq(token_shm_parse(text, &t), 0);
 	ck_assert_str_eq(t.session, goods[_i].session);
 	ck_assert_uint_eq(t.region, goods[_i].region);
@@ -38,8 +38,8 @@ START_TEST(written_form)
 	char text[TOKEN_MAX];
 
 	token_shm_format(&t, text);
-	ck_assert_str_eq(
-		text, PREFIX "00000001:000000ab:0000000000001000:00000020");
+	ck_assert_str_eq(text,
+			 PREFIX "00000001:000000ab:0000000000001000:00000020");
 }
 END_TEST
 

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cache/window.h"
+#include "unit.h"
+
+#define KIB 1024ULL
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+static struct window w;
+
+static void setup(void)
+{
+	w = (struct window){.reads = 0};
+}
+
+/* The advice, bounded as it always must be. */
+static struct window_advice ask(uint64_t off, uint64_t len, uint64_t size,
+				uint64_t max)
+{
+	const struct window_advice a = window_read(&w, off, len, size, max);
+
+	ck_assert_uint_le(a.ahead, max);
+	if (a.ahead)
+		ck_assert_uint_le(off + len + a.ahead, size);
+	ck_assert(a.sequential || !a.ahead);
+	return a;
+}
+
+START_TEST(sequential)
+{
+	uint64_t last = 0, most = 0;
+
+	for (uint64_t off = 0; off < 64 * MIB; off += 128 * KIB) {
+		const struct window_advice a = ask(off, 128 * KIB, 64 * MIB,
+						   16 * MIB);
+
+		if (off)
+			ck_assert(a.sequential);
+		/* It grows, until the end of the file cuts it. */
+		if (off < 32 * MIB)
+			ck_assert_uint_ge(a.ahead, last);
+		last = a.ahead;
+		most = a.ahead > most ? a.ahead : most;
+	}
+	ck_assert_uint_eq(most, 16 * MIB);
+	ck_assert_uint_eq(last, 0);
+}
+END_TEST
+
+START_TEST(small_sequential_reads)
+{
+	bool any = false;
+
+	for (uint64_t off = 0; off < MIB; off += 4096)
+		any = ask(off, 4096, GIB, MIB).sequential;
+	ck_assert(any);
+}
+END_TEST
+
+START_TEST(first_read)
+{
+	ck_assert(!ask(0, 4096, GIB, MIB).sequential);
+	setup();
+	ck_assert(ask(0, 128 * KIB, GIB, MIB).sequential);
+	setup();
+	ck_assert(!ask(10 * MIB, MIB, GIB, MIB).sequential);
+}
+END_TEST
+
+START_TEST(random_reads)
+{
+	uint64_t seed = 1;
+	int taken = 0;
+
+	for (int i = 0; i < 10000; i++) {
+		seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+		taken += ask(seed % (1024 * GIB), 4096, 1025 * GIB, MIB)
+				 .sequential;
+	}
+	ck_assert_int_le(taken, 10);
+}
+END_TEST
+
+START_TEST(strided)
+{
+	for (uint64_t i = 0; i < 1000; i++)
+		ck_assert(!ask(i * 4 * MIB + 4096, 64 * KIB, 100 * GIB, MIB)
+				   .sequential);
+}
+END_TEST
+
+START_TEST(backwards)
+{
+	for (uint64_t off = 10 * GIB; off > 9 * GIB; off -= 2 * MIB)
+		ck_assert(!ask(off, MIB, 100 * GIB, MIB).sequential);
+}
+END_TEST
+
+START_TEST(streams)
+{
+	/* As many as are followed, in turn. */
+	for (uint64_t i = 0; i < 64; i++)
+		for (uint64_t s = 0; s < WINDOW_STREAMS; s++) {
+			const struct window_advice a = ask(
+				(s + 1) * 10 * GIB + i * 128 * KIB, 128 * KIB,
+				100 * GIB, 8 * MIB);
+
+			/* Four beginnings look like jumps at first. */
+			if (i > 4)
+				ck_assert_msg(a.sequential && a.ahead,
+					      "stream %d read %d", (int)s,
+					      (int)i);
+		}
+}
+END_TEST
+
+START_TEST(stray_reads_do_not_end_a_stream)
+{
+	for (uint64_t i = 0; i < 1000; i++) {
+		const struct window_advice a = ask(i * 128 * KIB, 128 * KIB,
+						   100 * GIB, MIB);
+
+		if (i > 16)
+			ck_assert_msg(a.sequential && a.ahead, "read %d",
+				      (int)i);
+		/* Another part of the file, once a megabyte. */
+		if (i % 8 == 0)
+			ask(GIB + i * 16 * MIB, 4096, 100 * GIB, MIB);
+	}
+}
+END_TEST
+
+/* A megabyte here and there, each as eight requests: little is fetched that
+ * nobody reads. */
+START_TEST(large_random_reads_in_pieces)
+{
+	uint64_t ahead = 0, seed = 1;
+
+	for (int i = 0; i < 1000; i++) {
+		uint64_t off;
+
+		seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+		off = seed % (1024 * GIB) / MIB * MIB;
+		for (int k = 0; k < 8; k++)
+			ask(off + (uint64_t)k * 128 * KIB, 128 * KIB,
+			    1025 * GIB, 64 * MIB);
+		ahead +=
+			ask(off + MIB - 4096, 4096, 1025 * GIB, 64 * MIB).ahead;
+	}
+	ck_assert_uint_le(ahead, 100 * MIB);
+}
+END_TEST
+
+START_TEST(requests_that_overtake)
+{
+	static const uint64_t order[] = {1, 0, 3, 2, 5, 4, 7, 6};
+
+	ask(0, 128 * KIB, GIB, MIB);
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		ck_assert(ask(128 * KIB + order[i] * 128 * KIB, 128 * KIB, GIB,
+			      MIB)
+				  .sequential);
+}
+END_TEST
+
+static const struct {
+	uint64_t off, len, size;
+} edges[] = {
+	{0, 0, 0},
+	{0, 0, GIB},
+	{GIB, 0, GIB},
+	{GIB - 1, 1, GIB},
+	{UINT64_MAX - MIB, MIB, UINT64_MAX},
+	{0, UINT64_MAX, UINT64_MAX},
+};
+
+START_TEST(bounds)
+{
+	for (int i = 0; i < 5; i++) {
+		ask(edges[_i].off, edges[_i].len, edges[_i].size, UINT64_MAX);
+		ask(edges[_i].off, edges[_i].len, edges[_i].size, 0);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("window");
+	TCase *tc = tcase_create("all");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_test(tc, sequential);
+	tcase_add_test(tc, small_sequential_reads);
+	tcase_add_test(tc, first_read);
+	tcase_add_test(tc, random_reads);
+	tcase_add_test(tc, strided);
+	tcase_add_test(tc, backwards);
+	tcase_add_test(tc, streams);
+	tcase_add_test(tc, stray_reads_do_not_end_a_stream);
+	tcase_add_test(tc, large_random_reads_in_pieces);
+	tcase_add_test(tc, requests_that_overtake);
+	ADD_ROWS(tc, bounds, edges);
+	suite_add_tcase(s, tc);
+	return unit_main(s);
+}
