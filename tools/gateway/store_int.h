@@ -41,6 +41,9 @@ void store_upload_sweep(struct store *s);
 /* Opens below dir, never out of it, through no symbolic link. */
 int store_openat(int dir, const char *path, int flags);
 
+/* S3's rules, and no name that could mean another place. */
+bool store_is_bucket_name(const char *b);
+
 /* Opens the folder of a bucket; -ENOTDIR when there is none. */
 int store_bucket_dir(struct store *s, const char *bucket);
 

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "s3/exec.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "s3/answer.h"
+
+#define RECEIVE_BUFFER (512L << 10) /* measured: 16 KiB costs twice the CPU */
+
+static size_t on_header(char *data, size_t size, size_t n, void *arg)
+{
+	struct exec *x = arg;
+
+	return answer_header(x->call, data, size * n) ? 0 : size * n;
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *arg)
+{
+	struct exec *x = arg;
+	struct s3_call *call = x->call;
+	const size_t len = size * n;
+	size_t keep = sizeof(x->error_body) - x->error_len;
+
+	if (call->answer.status >= 200 && call->answer.status < 300 &&
+	    call->sink) {
+		if (!call->sink(call, data, len))
+			return 0;
+		call->answer.body += len;
+		return len;
+	}
+	/* An error document: its beginning says all that we use. */
+	if (keep > len)
+		keep = len;
+	memcpy(x->error_body + x->error_len, data, keep);
+	x->error_len += keep;
+	return len;
+}
+
+/*
+ * Runs each time curl is about to send.  curl sends again by itself when a
+ * reused connection dies under a request; with a token out that must not
+ * happen, because the first copy may still be served.
+ */
+static int on_send(void *arg, char *remote, char *local, int rport, int lport)
+{
+	struct exec *x = arg;
+
+	(void)remote;
+	(void)local;
+	(void)rport;
+	(void)lport;
+	x->call->answer.sent = true;
+	if (x->sends++ > 0 && x->call->token)
+		return CURL_PREREQFUNC_ABORT;
+	return CURL_PREREQFUNC_OK;
+}
+
+int exec_init(struct exec *x, const struct s3_config *cfg)
+{
+	CURL *c = curl_easy_init();
+
+	x->easy = c;
+	if (!c)
+		return -ENOMEM;
+	curl_easy_setopt(c, CURLOPT_PRIVATE, x);
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+	curl_easy_setopt(c, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
+			 (long)cfg->connect_timeout_ms);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)cfg->attempt_timeout_ms);
+	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
+	curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, on_send);
+	curl_easy_setopt(c, CURLOPT_PREREQDATA, x);
+	curl_easy_setopt(c, CURLOPT_USERAGENT, "s3rdmafs");
+	if (cfg->ca_file)
+		curl_easy_setopt(c, CURLOPT_CAINFO, cfg->ca_file);
+	return 0;
+}
+
+static void set_method(struct exec *x)
+{
+	CURL *c = x->easy;
+
+	switch (x->call->method) {
+	case S3_GET:
+		curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
+		break;
+	case S3_HEAD:
+		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+		break;
+	case S3_POST:
+		curl_easy_setopt(c, CURLOPT_NOBODY, 0L);
+		curl_easy_setopt(c, CURLOPT_POST, 1L);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, "");
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, 0L);
+		break;
+	case S3_WAIT:
+		break;
+	}
+}
+
+void exec_arm(struct exec *x, struct s3_call *call, const struct s3_config *cfg)
+{
+	for (unsigned int i = 0; i < x->wire.nheaders; i++)
+		x->slist[i] = (struct curl_slist){
+			x->wire.headers[i],
+			i + 1 < x->wire.nheaders ? &x->slist[i + 1] : NULL};
+	x->call = call;
+	x->sends = 0;
+	x->error_len = 0;
+	set_method(x);
+	curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS,
+			 (long)(call->timeout_ms ? call->timeout_ms
+						 : cfg->attempt_timeout_ms));
+	curl_easy_setopt(x->easy, CURLOPT_URL, x->wire.url);
+	curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->slist);
+}
