@@ -73,6 +73,10 @@ int config_load_env(struct config *c, char *why, size_t cap);
 int config_load_options(struct config *c, const char *text, char *why,
 			size_t cap);
 
+/* After the others: region and endpoint of the profile that they chose, where
+ * none of them has said more. */
+int config_load_profile(struct config *c);
+
 /* What holds between values. */
 int config_check(const struct config *c, char *why, size_t cap);
 

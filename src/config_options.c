@@ -176,7 +176,7 @@ static int set_from_env(struct config *c, const char *variable,
 	return -EINVAL;
 }
 
-/* A profile's own region and endpoint, below what the environment says. */
+/* A profile's own value, where nothing else was said. */
 static int set_from_profile(struct config *c, const char *name,
 			    const char *section, const char *key)
 {
@@ -202,12 +202,18 @@ int config_load_env(struct config *c, char *why, size_t cap)
 		{"AWS_REGION", "endpoint", "region"},
 		{"AWS_CA_BUNDLE", "endpoint", "ca_file"},
 	};
-	int err = set_from_profile(c, "region", "endpoint", "region");
+	int err = 0;
 
-	if (!err)
-		err = set_from_profile(c, "endpoint_url", "endpoint", "urls");
 	for (size_t i = 0; i < ARRAY_SIZE(map) && !err; i++)
 		err = set_from_env(c, map[i].variable, map[i].section,
 				   map[i].key, why, cap);
 	return err;
+}
+
+int config_load_profile(struct config *c)
+{
+	const int err = set_from_profile(c, "region", "endpoint", "region");
+
+	return err ? err
+		   : set_from_profile(c, "endpoint_url", "endpoint", "urls");
 }

@@ -171,6 +171,8 @@ static int load_config(const struct options *o, struct daemon *d)
 	if (!err && o->o)
 		err = config_load_options(&d->cfg, o->o, why, sizeof(why));
 	if (!err)
+		err = config_load_profile(&d->cfg);
+	if (!err)
 		err = config_check(&d->cfg, why, sizeof(why));
 	if (err)
 		complain("%s", why);
@@ -263,11 +265,19 @@ static void tell_parent(unsigned char code)
 	parent_fd = -1;
 }
 
+static enum log_level wanted_level(const struct daemon *d, bool debug)
+{
+	return debug ? LOG_LEVEL_DEBUG
+		     : (enum log_level)log_level_parse(d->cfg.log.level);
+}
+
 static void on_ready(void *arg)
 {
 	const struct daemon *d = arg;
 	int null;
 
+	if (parent_fd >= 0)
+		log_set_level(wanted_level(d, false));
 	log_info("mounted %s on %s", d->source, d->mountpoint);
 	if (parent_fd < 0)
 		return;
@@ -384,9 +394,10 @@ int main(int argc, char **argv)
 		if (!code)
 			code = check_place(d);
 		if (!code) {
-			log_set_level(o.debug ? LOG_LEVEL_DEBUG
-					      : (enum log_level)log_level_parse(
-							d->cfg.log.level));
+			/* In the background only faults are said before the
+			 * mount is up; on_ready sets the level wanted. */
+			log_set_level(o.foreground ? wanted_level(d, o.debug)
+						   : LOG_LEVEL_WARNING);
 			code = o.foreground ? run(d, true, o.debug)
 					    : run_in_background(d);
 		}

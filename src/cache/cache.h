@@ -34,7 +34,8 @@ const struct rdma_arena *cache_arena(const struct cache *c);
 void cache_start(struct cache *c, struct xfer *x);
 
 /* No more fetches begin; waits until those that go on have ended.  Reads that
- * wait end with -EIO. */
+ * wait end with -EIO; the done of one that was being answered just now may
+ * still run on its event loop, which s3_stop waits for. */
 void cache_stop(struct cache *c);
 
 /* After xfer_free. */

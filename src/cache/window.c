@@ -36,13 +36,14 @@ static struct window_stream *oldest(struct window *w)
 /* So many reads in order, where others are elsewhere, are no large one. */
 #define MANY 5
 
-/* The stream makes way for another: remember how long such streams get. */
+/* The stream makes way for another: remember how long such streams get.  The
+ * longest of late counts: reads of mixed sizes are still random ones. */
 static void note_end(struct window *w, const struct window_stream *s)
 {
 	w->jumped |= w->reads > 0;
-	if (s->run > 0)
-		w->typical = w->typical ? (3 * w->typical + s->run) / 4
-					: s->run;
+	w->typical -= w->typical / 8;
+	if (s->run > w->typical)
+		w->typical = s->run;
 }
 
 /* Will a stream run on? */

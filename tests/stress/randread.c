@@ -99,8 +99,8 @@ static uint64_t load_le(const unsigned char *p)
 }
 
 /* The index of the first byte that is not the pattern's, or n. */
-static size_t first_wrong(const unsigned char *buf, uint64_t seed,
-			  uint64_t off, size_t n)
+static size_t first_wrong(const unsigned char *buf, uint64_t seed, uint64_t off,
+			  size_t n)
 {
 	size_t i = 0;
 
@@ -284,7 +284,7 @@ static void report(const struct reader *sum)
 int main(int argc, char **argv)
 {
 	unsigned int threads = 16, i;
-	struct reader *readers, sum = { 0 };
+	struct reader *readers, sum = {0};
 	double seconds = 1;
 	int opt;
 

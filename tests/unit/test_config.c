@@ -351,6 +351,7 @@ START_TEST(profile)
 {
 	setenv("AWS_CONFIG_FILE", scratch_file("config", PROFILES), 1);
 	ck_assert_int_eq(config_load_env(&c, why, sizeof(why)), 0);
+	ck_assert_int_eq(config_load_profile(&c), 0);
 	ck_assert_str_eq(c.endpoint.region, "one");
 	ck_assert_str_eq(origin("endpoint.region"), "profile");
 	ck_assert_uint_eq(c.endpoint.urls.n, 0);
@@ -362,6 +363,7 @@ START_TEST(profile_of_the_file)
 	ck_assert_int_eq(load("credentials:\n  profile: two\n"), 0);
 	setenv("AWS_CONFIG_FILE", scratch_file("config", PROFILES), 1);
 	ck_assert_int_eq(config_load_env(&c, why, sizeof(why)), 0);
+	ck_assert_int_eq(config_load_profile(&c), 0);
 	ck_assert_str_eq(c.endpoint.region, "two");
 	ck_assert_str_eq(c.endpoint.urls.items[0], "http://two");
 }
@@ -374,8 +376,21 @@ START_TEST(profile_is_below_the_rest)
 	setenv("AWS_ENDPOINT_URL", "http://env", 1);
 	ck_assert_int_eq(load("endpoint:\n  region: file\n"), 0);
 	ck_assert_int_eq(config_load_env(&c, why, sizeof(why)), 0);
+	ck_assert_int_eq(config_load_profile(&c), 0);
 	ck_assert_str_eq(c.endpoint.region, "file");
 	ck_assert_str_eq(c.endpoint.urls.items[0], "http://env");
+}
+END_TEST
+
+START_TEST(profile_of_the_command_line)
+{
+	setenv("AWS_CONFIG_FILE", scratch_file("config", PROFILES), 1);
+	ck_assert_int_eq(config_load_env(&c, why, sizeof(why)), 0);
+	ck_assert_int_eq(
+		config_load_options(&c, "profile=two", why, sizeof(why)), 0);
+	ck_assert_int_eq(config_load_profile(&c), 0);
+	ck_assert_str_eq(c.endpoint.region, "two");
+	ck_assert_str_eq(c.endpoint.urls.items[0], "http://two");
 }
 END_TEST
 
