@@ -475,6 +475,7 @@ int main(void)
 	tcase_add_test(tc, precedence);
 	tcase_add_test(tc, profile);
 	tcase_add_test(tc, profile_of_the_file);
+	tcase_add_test(tc, profile_of_the_command_line);
 	tcase_add_test(tc, profile_is_below_the_rest);
 	ADD_ROWS(tc, check_of_all, checks);
 	tcase_add_test(tc, dump);
