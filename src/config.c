@@ -39,7 +39,7 @@ const struct config_row config_table[] = {
 	 "size of one transfer: a power of two"},
 	{"staging", "hugepages", CONFIG_ENUM, AT(staging.hugepages), "auto",
 	 "auto|on|off",
-	 "huge pages for the pool: on takes reserved ones (vm.nr_hugepages)"},
+	 "huge pages for the pool: auto where root mounts, on reserved ones"},
 	{"read", "prefetch_max", CONFIG_SIZE, AT(read.prefetch_max), "64MiB",
 	 NULL, "how far ahead of a sequential reader to fetch"},
 	{"read", "kernel_cache", CONFIG_BOOL, AT(read.kernel_cache), "false",

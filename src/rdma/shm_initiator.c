@@ -11,13 +11,14 @@
  * list until its socket ends; its memory is unmapped when the last user has
  * left, and only then is the socket closed (shm_wire.h says why).
  *
- * The memory is another process's: it is only ever written by pread(2), whose
- * copy fails with EFAULT where a plain store would fault.
+ * The memory is another process's, which may cut it short at any time: it is
+ * only ever written by pread(2), whose copy then fails with EFAULT where a
+ * plain store would end the server.
  */
 #include "rdma/shm_initiator.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -103,16 +105,24 @@ static bool region_place(const struct session *s, uint32_t i, uint64_t *off,
 	return false;
 }
 
+/* A file on a disk would take its writer's time, and its owner's quota. */
+static bool is_memory(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) &&
+	       (fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC);
+}
+
 /* All of what a client claims, checked before it is believed. */
 static int check_hello(const struct shm_msg *m, int fd, unsigned int *nregions)
 {
-	const int seals = fcntl(fd, F_GET_SEALS);
 	uint64_t total = 0;
 	struct stat st;
 
-	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) ||
-	    m->hello.size == 0 || (uint64_t)st.st_size != m->hello.size ||
-	    m->hello.nruns == 0 || m->hello.nruns > SHM_RUNS)
+	if (fstat(fd, &st) || !is_memory(fd) || m->hello.size == 0 ||
+	    (uint64_t)st.st_size != m->hello.size || m->hello.nruns == 0 ||
+	    m->hello.nruns > SHM_RUNS)
 		return -EINVAL;
 	for (unsigned int i = 0; i < m->hello.nruns; i++) {
 		const struct shm_run *r = &m->hello.runs[i];

@@ -389,7 +389,6 @@ static const struct {
 	bool seal;
 	void (*spoil)(struct rdma_arena *a);
 } hellos[] = {
-	{"unsealed", false, NULL},
 	{"no runs", true, cut_runs},
 	{"a run past the end", true, long_run},
 	{"a run that wraps", true, far_run},
@@ -418,13 +417,36 @@ START_TEST(hello_is_checked)
 }
 END_TEST
 
+/* Memory that its owner cuts short fails writes, and nothing else. */
+START_TEST(memory_that_shrinks)
+{
+	struct rdma *r = NULL;
+	struct rdma_arena a;
+	char token[TOKEN_MAX];
+
+	make_arena(&a, false);
+	ck_assert_int_eq(open_session(&a, &r), 0);
+	ck_assert_int_eq(rdma_token(r, 0, 0, 100, token), 0);
+	ck_assert_int_eq(shm_server_read(server, token, file, 0, 100), 0);
+	ck_assert_int_eq(ftruncate(a.fd, 0), 0);
+	ck_assert_int_eq(shm_server_read(server, token, file, 0, 100), -EFAULT);
+	rdma_close(r);
+	token_for(0, 0, 10, token);
+	ck_assert_int_eq(shm_server_read(server, token, file, 0, 10), 0);
+	munmap(a.addr, ARENA);
+	close(a.fd);
+}
+END_TEST
+
 START_TEST(hello_without_memory)
 {
 	struct rdma_arena a = arena;
 	struct rdma *r = NULL;
 
-	a.fd = file; /* not sealed, and no arena */
+	a.fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC); /* on a disk */
+	ck_assert_int_ge(a.fd, 0);
 	ck_assert_int_eq(open_session(&a, &r), -EINVAL);
+	close(a.fd);
 	ck_assert_ptr_null(r);
 }
 END_TEST
@@ -626,6 +648,7 @@ int main(void)
 	tcase_add_test(tc, empty_ticket_opens_nothing);
 	ADD_ROWS(tc, hello_is_checked, hellos);
 	tcase_add_test(tc, hello_without_memory);
+	tcase_add_test(tc, memory_that_shrinks);
 	tcase_add_test(tc, garbage_is_refused);
 	tcase_add_test(tc, end_of_the_server_ends_the_session);
 	tcase_add_test(tc, end_of_the_client_kills_its_keys);

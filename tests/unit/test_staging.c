@@ -14,7 +14,9 @@ static struct staging *p;
 
 static void open_pool(size_t size, size_t slot)
 {
-	const struct staging_config cfg = {.size = size, .slot = slot};
+	/* A memfd: a huge page is a tmpfs file, which has no seals. */
+	const struct staging_config cfg = {
+		.size = size, .slot = slot, .pages = STAGING_SMALL_PAGES};
 
 	log_set_level(LOG_LEVEL_ERROR);
 	ck_assert_int_eq(staging_new(&cfg, &p), 0);
