@@ -50,12 +50,4 @@ static inline pthread_mutex_t *guard_lock(pthread_mutex_t *m)
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Hand a guarded pointer over: the guard then frees nothing. */
-#define STEAL(p)                             \
-	({                                   \
-		__typeof__(p) stolen_ = (p); \
-		(p) = NULL;                  \
-		stolen_;                     \
-	})
-
 #endif

@@ -94,12 +94,10 @@ static size_t add_dot(fuse_req_t req, char *buf, size_t room, fuse_ino_t ino,
 		      const char *name, bool plus, off_t next)
 {
 	/* ino 0 in an entry: the kernel counts no lookup for the two dots. */
-	struct inode_info i = {.attr = {.is_dir = true}};
-	size_t n;
+	const struct inode_info i = {.ino = plus ? 0 : ino,
+				     .attr = {.is_dir = true}};
 
-	i.ino = plus ? 0 : ino;
-	n = add_name(req, buf, room, name, &i, plus, next);
-	return n;
+	return add_name(req, buf, room, name, &i, plus, next);
 }
 
 static size_t add_entry(fuse_req_t req, char *buf, size_t room, const char *dir,

@@ -117,7 +117,7 @@ static void try_open(struct session *s)
 	}
 	publish(s, r);
 	s->told = false;
-	log_info("transport: shm");
+	log_info("transport: %s", rdma_name(r));
 }
 
 static void close_dead(struct session *s)
@@ -292,10 +292,10 @@ bool session_was_open(struct session *s)
 	return s->was_open;
 }
 
-bool session_is_open(struct session *s)
+const char *session_transport(struct session *s)
 {
 	LOCK_SCOPE(&s->lock);
-	return s->rdma != NULL;
+	return s->rdma ? rdma_name(s->rdma) : NULL;
 }
 
 uint64_t session_fences(struct session *s)

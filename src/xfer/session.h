@@ -28,7 +28,8 @@ void session_wake(struct session *s);
 
 /* Did the server once offer RDMA, so that it may again? */
 bool session_was_open(struct session *s);
-bool session_is_open(struct session *s);
+/* Name of the transport that is open, or NULL. */
+const char *session_transport(struct session *s);
 uint64_t session_fences(struct session *s);
 
 #endif

@@ -40,12 +40,13 @@ void xfer_fence(struct xfer *x, struct xfer_fence *f)
 
 void xfer_get_stats(struct xfer *x, struct xfer_stats *out)
 {
-	*out = (struct xfer_stats){
-		.http_bytes = atomic_load(&x->http_bytes),
-		.shm_bytes = atomic_load(&x->rdma_bytes),
-		.declines = atomic_load(&x->declines),
-		.unknowns = atomic_load(&x->unknowns),
-		.fences = session_fences(x->session),
-		.done_cpu_ns = atomic_load(&x->done_cpu_ns),
-		.in_use = session_is_open(x->session) ? "shm" : "http"};
+	const char *transport = session_transport(x->session);
+
+	*out = (struct xfer_stats){.http_bytes = atomic_load(&x->http_bytes),
+				   .shm_bytes = atomic_load(&x->rdma_bytes),
+				   .declines = atomic_load(&x->declines),
+				   .unknowns = atomic_load(&x->unknowns),
+				   .fences = session_fences(x->session),
+				   .done_cpu_ns = atomic_load(&x->done_cpu_ns),
+				   .in_use = transport ? transport : "http"};
 }

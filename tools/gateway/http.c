@@ -100,7 +100,6 @@ static bool parse_uri(struct request *r)
 	long len;
 	int err;
 
-	r->raw_query = r->uri[n] ? r->uri + n + 1 : "";
 	r->path = malloc(3 * n + 2);
 	if (!path || !r->path) {
 		reply_errno(r, -ENOMEM);
@@ -115,7 +114,8 @@ static bool parse_uri(struct request *r)
 			    "URI.");
 		return false;
 	}
-	err = uri_query_parse(r->raw_query, MAX_PARAMS, &r->query);
+	err = uri_query_parse(r->uri[n] ? r->uri + n + 1 : "", MAX_PARAMS,
+			      &r->query);
 	if (err) {
 		reply_error(r, "InvalidURI", "Couldn't parse the query.");
 		return false;

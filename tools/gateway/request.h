@@ -95,8 +95,7 @@ struct request {
 	struct MHD_Connection *conn;
 	char *uri; /* owned: as it came */
 	const char *method;
-	char *path;            /* owned, encoded anew: what is signed */
-	const char *raw_query; /* into uri */
+	char *path; /* owned, encoded anew: what is signed */
 	struct uri_query query;
 	char bucket[256];
 	char key[1030]; /* "" for none */
