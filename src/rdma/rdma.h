@@ -20,6 +20,7 @@
 #include "rdma/token.h"
 
 #define RDMA_RUNS SHM_RUNS
+#define RDMA_NODES 8
 
 /* count regions of len bytes, the first at off; regions are numbered through
  * the runs. */
@@ -34,12 +35,33 @@ struct rdma_arena {
 	size_t size;
 	struct rdma_run runs[RDMA_RUNS];
 	unsigned int nruns;
+	/* Regions of the first run lie on these NUMA nodes in turn; none: it
+	 * is not known where. */
+	int nodes[RDMA_NODES];
+	unsigned int nnodes;
 };
+
+/* Where a region lies, and its length; NULL when there is none of that
+ * number. */
+char *rdma_region(const struct rdma_arena *a, unsigned int region, size_t *len);
+unsigned int rdma_regions(const struct rdma_arena *a);
+/* The NUMA node of a region, or -1. */
+int rdma_region_node(const struct rdma_arena *a, unsigned int region);
 
 struct rdma;
 
-/* What a transport is.  All entries are given; sessions come from a function
- * of each transport's own. */
+/* Where a session stands: for people, and for who must use the same NIC. */
+struct rdma_place {
+	char device[64]; /* "" for shm */
+	unsigned int port;
+	bool infiniband;
+	char gid[48];     /* as an IPv6 address is written */
+	char address[48]; /* of this host on that port; "" when it has none */
+	unsigned int mtu; /* bytes */
+	int numa;         /* node, -1 unknown */
+};
+
+/* What a transport is.  Entries after close may be NULL: see the calls. */
 struct rdma_ops {
 	const char *name;
 	int (*token)(struct rdma *r, unsigned int region, size_t off,
@@ -47,6 +69,8 @@ struct rdma_ops {
 	int (*revoke)(struct rdma *r, unsigned int region, int timeout_ms);
 	bool (*alive)(struct rdma *r);
 	void (*close)(struct rdma *r);
+	int (*flush)(struct rdma *r, unsigned int region, size_t off);
+	const struct rdma_place *(*place)(const struct rdma *r);
 };
 
 /* The head of every transport's session. */
@@ -62,11 +86,65 @@ struct rdma {
 int rdma_shm_open(const char *socket_name, const char *ticket,
 		  const struct rdma_arena *arena, struct rdma **out);
 
+/* Which NIC, and for whom. */
+struct rdma_want {
+	const char *device; /* NULL: the one that the route to the host takes */
+	const char *host;   /* the server's name or address */
+	uint32_t dc_key;
+};
+
+/*
+ * A session on a NIC.  dc: with a DC target (mlx5), and each region of the
+ * arena registered.  rc: tokens come once rdma_rc_accept has connected it and
+ * rdma_rc_register has registered the arena.  Returns 0 and an owned session, or
+ * -errno with a sentence for people in why.
+ */
+int rdma_dc_open(const struct rdma_want *want, const struct rdma_arena *arena,
+		 struct rdma **out, char *why, size_t cap);
+int rdma_rc_open(const struct rdma_want *want, const struct rdma_arena *arena,
+		 struct rdma **out, char *why, size_t cap);
+
+/* Blocks as long as registering takes.  0, or -errno and why. */
+int rdma_rc_register(struct rdma *r, char *why, size_t cap);
+
+/*
+ * The persistent connection of an rc session (protocol document, 3.5), from
+ * the session's thread only.  offer ends the present one, if any, and makes
+ * the queue pair of the next; accept takes what the server answered.
+ * Both return 0 or -errno.
+ */
+int rdma_rc_offer(struct rdma *r, char token[TOKEN_MAX], uint32_t *psn);
+int rdma_rc_accept(struct rdma *r, const char *conn, const char *token,
+		   uint32_t psn);
+/* Any thread.  lost: the server says that it knows it no more. */
+bool rdma_rc_connected(struct rdma *r);
+void rdma_rc_lost(struct rdma *r);
+
+/*
+ * A queue pair for one transfer (hipobj-rc-v2) into a region of an rc session.
+ * Made, connected and freed by one thread at a time; system calls, no waits on
+ * the network.  rdma_pair_free is the fence of what it was used for: 0 when
+ * nothing of its peer can land any more, or -errno, and then it is not freed.
+ */
+struct rdma_pair;
+int rdma_pair_new(struct rdma *r, struct rdma_pair **out, char token[TOKEN_MAX],
+		  uint32_t *psn);
+/* What READY must say of the window. */
+void rdma_pair_window(const struct rdma_pair *p, unsigned int region,
+		      uint32_t *qpn, uint64_t *addr, uint32_t *rkey);
+int rdma_pair_connect(struct rdma_pair *p, const char *token, uint32_t qpn,
+		      uint32_t psn);
+/* Has the last write come, with this cookie?  Waits for timeout_ms at most:
+ * 0, -ETIMEDOUT, or -EIO for what is no such write. */
+int rdma_pair_arrived(struct rdma_pair *p, uint32_t cookie, int timeout_ms);
+int rdma_pair_free(struct rdma_pair *p);
+
 const char *rdma_name(const struct rdma *r);
+const struct rdma_place *rdma_get_place(const struct rdma *r);
 
 /*
  * The token for len bytes at off of a region.  Any thread, never blocks.
- * Returns 0, or -EPIPE when the session has ended.
+ * Returns 0, or -EPIPE when the session has ended or is not connected.
  */
 int rdma_token(struct rdma *r, unsigned int region, size_t off, size_t len,
 	       char out[TOKEN_MAX]);
@@ -74,15 +152,24 @@ int rdma_token(struct rdma *r, unsigned int region, size_t off, size_t len,
 /*
  * The fence: returns 0 when no write under the region's old key can land any
  * more; the next token has another key.  -ETIMEDOUT: not known yet, call
- * again; -EPIPE: the session has ended.  One thread at a time.
+ * again; -EPIPE: the session has ended; another error: the key could not be
+ * made to die.  One thread at a time.
  */
 int rdma_revoke(struct rdma *r, unsigned int region, int timeout_ms);
 
-/* False once the session has ended and all its keys are dead. */
+/*
+ * Makes what a server has written visible, before the byte at off of a region
+ * is read, where an answer that came another way does not do so.  Any thread;
+ * waits for the NIC only.  0 or -errno.
+ */
+int rdma_flush(struct rdma *r, unsigned int region, size_t off);
+
+/* False once the session has ended and all its keys are dead, or die with
+ * rdma_close. */
 bool rdma_alive(struct rdma *r);
 
 /* Ends the session and frees it; blocks until the server has let the memory
- * go, or is dead, or for two seconds. */
+ * go, or is dead, or for two seconds.  No pair may be left. */
 void rdma_close(struct rdma *r);
 
 #endif

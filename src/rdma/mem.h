@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The registrations of an arena with one device: a memory key a region, so
+ * that a token never names a neighbour's bytes.
+ *
+ * mem_rkey: any thread.  The rest: the session's thread.
+ */
+#ifndef S3RDMAFS_RDMA_MEM_H
+#define S3RDMAFS_RDMA_MEM_H
+
+#include "rdma/device.h"
+
+/* For how long a dead key must not come back. */
+#define MEM_HOLD_MS (10ULL * 60 * 1000)
+
+struct mem;
+
+/* Registers every region with the access flags.  0, or -errno and why. */
+int mem_new(struct device *d, const struct rdma_arena *arena, int access,
+	    struct mem **out, char *why, size_t cap);
+void mem_free(struct mem *m);
+
+uint32_t mem_rkey(const struct mem *m, unsigned int region);
+
+/*
+ * Kills the region's key: when it returns 0 the NIC writes to that memory
+ * under no key that was ever told to anybody within the hold time, and the
+ * region has a new one.  -EAGAIN: the old key is dead but no fresh one was to
+ * be had; call again.  Another error: the old key may be alive.
+ */
+int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One transfer's queue pair, the client's half of hipobj-rc-v2 (protocol
+ * document, 3.3 and 3.4): made in INIT, connected once the server has said
+ * where it is, given one receive for the last write's immediate, destroyed.
+ *
+ * A queue pair number comes back after a while, and with it, perhaps, a
+ * packet of the transfer that had it before.  The first packet number is
+ * therefore chosen far from those that the number had lately.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "rdma/qp.h"
+#include "rdma/rc.h"
+
+#define RETIRED 1024
+#define FAR (1U << 20) /* packets: 4 GiB of them */
+
+struct rdma_pair {
+	struct rc *rc;     /* borrowed */
+	struct ibv_cq *cq; /* owned */
+	struct ibv_qp *qp; /* owned; NULL once destroyed */
+	uint32_t psn;
+};
+
+static struct {
+	pthread_mutex_t lock;
+	/* Under lock. */
+	struct {
+		uint32_t qpn, psn;
+	} ring[RETIRED];
+	unsigned int next;
+} retired = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static bool near(uint32_t a, uint32_t b)
+{
+	const uint32_t d = (a - b) & TOKEN_PSN_MAX;
+
+	return d < FAR || d > TOKEN_PSN_MAX - FAR;
+}
+
+static bool met_before(uint32_t qpn, uint32_t psn)
+{
+	for (unsigned int i = 0; i < RETIRED; i++)
+		if (retired.ring[i].qpn == qpn &&
+		    near(psn, retired.ring[i].psn))
+			return true;
+	return false;
+}
+
+/* A number has at most a few entries, each of which bars an eighth. */
+static uint32_t choose_psn(uint32_t qpn)
+{
+	uint32_t psn = qp_random_psn();
+
+	LOCK_SCOPE(&retired.lock);
+	for (int i = 0; i < 32 && met_before(qpn, psn); i++)
+		psn = qp_random_psn();
+	return psn;
+}
+
+static void retire(uint32_t qpn, uint32_t psn)
+{
+	LOCK_SCOPE(&retired.lock);
+	retired.ring[retired.next].qpn = qpn;
+	retired.ring[retired.next].psn = psn;
+	retired.next = (retired.next + 1) % RETIRED;
+}
+
+int rdma_pair_new(struct rdma *r, struct rdma_pair **out, char token[TOKEN_MAX],
+		  uint32_t *psn)
+{
+	struct rdma_pair *p = calloc(1, sizeof(*p));
+	struct device *d = to_nic(r)->device;
+	struct token_rc t = {.port = d->port, .lid = d->lid};
+
+	if (!p)
+		return -ENOMEM;
+	p->rc = (struct rc *)r;
+	p->cq = atomic_load(&d->dead) ? NULL
+				      : ibv_create_cq(d->ctx, 4, NULL, NULL, 0);
+	if (p->cq)
+		p->qp = qp_new(
+			d, &(struct qp_caps){.cq = p->cq,
+					     .access = IBV_ACCESS_LOCAL_WRITE |
+						       IBV_ACCESS_REMOTE_WRITE,
+					     .receives = 1});
+	if (!p->qp) {
+		rdma_pair_free(p);
+		return -EIO;
+	}
+	p->psn = choose_psn(p->qp->qp_num);
+	t.qpn = p->qp->qp_num;
+	memcpy(t.gid, d->gid.raw, sizeof(t.gid));
+	token_rc_format(&t, token);
+	*psn = p->psn;
+	*out = p;
+	return 0;
+}
+
+void rdma_pair_window(const struct rdma_pair *p, unsigned int region,
+		      uint32_t *qpn, uint64_t *addr, uint32_t *rkey)
+{
+	size_t len;
+
+	*qpn = p->qp->qp_num;
+	*addr = (uintptr_t)rdma_region(p->rc->nic.rdma.arena, region, &len);
+	*rkey = mem_rkey(p->rc->nic.mem, region);
+}
+
+int rdma_pair_connect(struct rdma_pair *p, const char *token, uint32_t qpn,
+		      uint32_t psn)
+{
+	struct ibv_recv_wr wr = {.num_sge = 0}, *bad;
+	struct qp_peer peer = {.psn = psn};
+	struct token_rc t;
+	int err;
+
+	if (token_rc_parse(token, &t))
+		return -EPROTO;
+	peer.qpn = t.qpn ? t.qpn : qpn;
+	peer.lid = t.lid;
+	memcpy(peer.gid, t.gid, sizeof(peer.gid));
+	if (!peer.qpn)
+		return -EPROTO;
+	err = qp_connect(p->rc->nic.device, p->qp, &peer, p->psn);
+	/* For the immediate of the last write; the data goes by address. */
+	return err ? err : -ibv_post_recv(p->qp, &wr, &bad);
+}
+
+int rdma_pair_arrived(struct rdma_pair *p, uint32_t cookie, int timeout_ms)
+{
+	const uint64_t until = clock_ms() + (uint64_t)timeout_ms;
+	const struct timespec nap = {.tv_nsec = 50000};
+	struct ibv_wc wc;
+	int n;
+
+	while ((n = ibv_poll_cq(p->cq, 1, &wc)) == 0 && clock_ms() < until)
+		nanosleep(&nap, NULL);
+	if (n == 0)
+		return -ETIMEDOUT;
+	return n == 1 && wc.status == IBV_WC_SUCCESS &&
+			       wc.opcode == IBV_WC_RECV_RDMA_WITH_IMM &&
+			       ntohl(wc.imm_data) == cookie
+		       ? 0
+		       : -EIO;
+}
+
+int rdma_pair_free(struct rdma_pair *p)
+{
+	if (p->qp) {
+		const uint32_t qpn = p->qp->qp_num;
+		const int err = ibv_destroy_qp(p->qp);
+
+		if (err)
+			return err > 0 ? -err : -EIO;
+		retire(qpn, p->psn);
+	}
+	if (p->cq)
+		ibv_destroy_cq(p->cq);
+	free(p);
+	return 0;
+}
