@@ -174,6 +174,8 @@ int answer_header(struct s3_call *call, const char *line, size_t n)
 		call->meta(call, text + 11, value);
 		return 0;
 	}
+	if (call->rdma && !strncasecmp(text, "x-amz-rdma-", 11))
+		call->rdma(call->rdma_ctx, text + 11, value);
 	for (size_t i = 0; i < ARRAY_SIZE(headers); i++)
 		if (!strcasecmp(text, headers[i].name))
 			return headers[i].take(call, value);

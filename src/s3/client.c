@@ -182,17 +182,14 @@ static void waited_end(struct waited *w)
 	pthread_mutex_destroy(&w->lock);
 }
 
-int s3_offer(struct s3 *s3, const char *path, uint64_t timeout_ms,
-	     struct s3_answer *out)
+int s3_once(struct s3 *s3, struct s3_call *call)
 {
-	struct waited w = {.call = {.method = S3_POST,
-				    .path = path,
-				    .timeout_ms = timeout_ms}};
-	const struct s3_answer *a = &w.call.answer;
+	struct waited w = {.call = *call};
+	const struct s3_answer *a = &call->answer;
 
 	waited_start(s3, &w);
 	waited_end(&w);
-	*out = *a;
+	call->answer = w.call.answer;
 	return s3_error_classify(a->curl, a->status, a->code).err;
 }
 

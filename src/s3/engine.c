@@ -108,7 +108,7 @@ static void start(struct loop *l, struct exec *x, struct s3_call *call)
 	struct engine *e = l->engine;
 
 	answer_reset(&call->answer);
-	call->url = choose_url(e);
+	call->url = call->url_pin ? call->url_pin - 1 : choose_url(e);
 	creds_get(e->creds, &l->auth.creds);
 	if (request_build(call, e->cfg, &e->urls[call->url], &l->auth,
 			  time(NULL), &x->wire)) {

@@ -2,6 +2,7 @@
 #include "s3/exec.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "s3/answer.h"
@@ -39,8 +40,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 
 /*
  * Runs each time curl is about to send.  curl sends again by itself when a
- * reused connection dies under a request; with a token out that must not
- * happen, because the first copy may still be served.
+ * reused connection dies under a request; with a right to write out that must
+ * not happen, because the first copy may still be served.
  */
 static int on_send(void *arg, char *remote, char *local, int rport, int lport)
 {
@@ -51,7 +52,7 @@ static int on_send(void *arg, char *remote, char *local, int rport, int lport)
 	(void)rport;
 	(void)lport;
 	x->call->answer.sent = true;
-	if (x->sends++ > 0 && x->call->token)
+	if (x->sends++ > 0 && x->call->is_grant)
 		return CURL_PREREQFUNC_ABORT;
 	return CURL_PREREQFUNC_OK;
 }
@@ -110,6 +111,8 @@ static void set_method(struct exec *x)
 
 void exec_arm(struct exec *x, struct s3_call *call, const struct s3_config *cfg)
 {
+	char local[64];
+
 	for (unsigned int i = 0; i < x->wire.nheaders; i++)
 		x->slist[i] = (struct curl_slist){
 			x->wire.headers[i],
@@ -121,6 +124,12 @@ void exec_arm(struct exec *x, struct s3_call *call, const struct s3_config *cfg)
 	curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS,
 			 (long)(call->timeout_ms ? call->timeout_ms
 						 : cfg->attempt_timeout_ms));
+	/* Connections are kept apart by it: one of another address is not
+	 * reused. */
+	snprintf(local, sizeof(local), "host!%s",
+		 call->local ? call->local : "");
+	curl_easy_setopt(x->easy, CURLOPT_INTERFACE,
+			 call->local ? local : NULL);
 	curl_easy_setopt(x->easy, CURLOPT_URL, x->wire.url);
 	curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->slist);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "s3/request.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +109,22 @@ static void add_header(struct request_wire *w, const char *name,
 		 name, value);
 }
 
+/* The call's own headers, each at its place in the order. */
+static size_t add_more(struct sigv4_header *headers, size_t n,
+		       const struct s3_call *call)
+{
+	assert(call->nheaders <= S3_HEADERS_MAX);
+	for (unsigned int k = 0; k < call->nheaders; k++) {
+		const struct s3_header *h = &call->headers[k];
+		size_t i = n++;
+
+		for (; i > 0 && strcmp(headers[i - 1].name, h->name) > 0; i--)
+			headers[i] = headers[i - 1];
+		headers[i] = (struct sigv4_header){h->name, h->value};
+	}
+	return n;
+}
+
 static int sign(const struct sigv4_request *req, const struct s3_config *cfg,
 		struct request_auth *auth, const char *date,
 		struct request_wire *out)
@@ -140,8 +157,8 @@ int request_build(const struct s3_call *call, const struct s3_config *cfg,
 	char path[4096], host[600], date[SIGV4_DATE];
 	/* A token may move other bytes than the body has, so with one the
 	 * payload is not signed (protocol: RDMA rules of the signature). */
-	const char *hash = call->token ? "UNSIGNED-PAYLOAD"
-				       : SIGV4_EMPTY_SHA256;
+	const char *hash = call->is_grant ? "UNSIGNED-PAYLOAD"
+					  : SIGV4_EMPTY_SHA256;
 	const bool tls = !strncmp(url->base, "https", 5);
 	char range[64];
 	size_t n = 0;
@@ -171,12 +188,10 @@ int request_build(const struct s3_call *call, const struct s3_config *cfg,
 	}
 	headers[n++] = (struct sigv4_header){"x-amz-content-sha256", hash};
 	headers[n++] = (struct sigv4_header){"x-amz-date", date};
-	if (call->token)
-		headers[n++] = (struct sigv4_header){"x-amz-rdma-token",
-						     call->token};
 	if (auth->creds.session_token[0])
 		headers[n++] = (struct sigv4_header){"x-amz-security-token",
 						     auth->creds.session_token};
+	n = add_more(headers, n, call);
 	for (size_t i = 0; i < n; i++)
 		add_header(out, headers[i].name, headers[i].value);
 	if (auth->creds.anonymous)

@@ -7,7 +7,7 @@
 #include "s3/s3.h"
 #include "s3/sigv4.h"
 
-#define REQUEST_HEADERS 12
+#define REQUEST_HEADERS (8 + S3_HEADERS_MAX)
 
 /* One of the endpoints. */
 struct s3_url {

@@ -70,6 +70,12 @@ struct s3_answer {
 	char offer[160]; /* x-s3rdma-shm: where to take memory to */
 };
 
+/* Sent and signed with the request; the name in lower case. */
+struct s3_header {
+	const char *name, *value;
+};
+#define S3_HEADERS_MAX 10
+
 /* S3_WAIT sends nothing: done is called once delay_ms are over. */
 enum s3_method { S3_GET, S3_HEAD, S3_POST, S3_WAIT };
 
@@ -80,16 +86,25 @@ struct s3_call {
 	const char *key;    /* NULL for the bucket itself */
 	const char *path;   /* instead of both: encoded, with its slash */
 	const char *query;  /* canonical; NULL for none */
-	uint64_t range_off, range_len; /* range_len 0: no Range */
-	const char *if_match;          /* NULL: unconditional */
-	const char *token;             /* NULL: none */
-	uint32_t delay_ms;             /* start no earlier than this from now */
-	uint64_t timeout_ms; /* of the attempt; 0: the configured one */
+	uint64_t range_off, range_len;   /* range_len 0: no Range */
+	const char *if_match;            /* NULL: unconditional */
+	const struct s3_header *headers; /* more of them, sorted by name */
+	unsigned int nheaders;
+	/* The request hands out the right to write into memory: its payload
+	 * is not signed, and it is never sent twice. */
+	bool is_grant;
+	unsigned int url_pin; /* 0: any endpoint, else the number, from 1 */
+	const char *local;    /* NULL, or the address of this host to use */
+	uint32_t delay_ms;    /* start no earlier than this from now */
+	uint64_t timeout_ms;  /* of the attempt; 0: the configured one */
 
 	/* Takes body bytes of a 2xx answer; false ends the request. */
 	bool (*sink)(struct s3_call *call, const char *data, size_t n);
 	/* Sees every x-amz-meta-* header, name without that prefix; or NULL. */
 	void (*meta)(struct s3_call *call, const char *name, const char *value);
+	/* Likewise every x-amz-rdma-* header. */
+	void (*rdma)(void *rdma_ctx, const char *name, const char *value);
+	void *rdma_ctx;
 	void (*done)(struct s3_call *call);
 	void *ctx;
 
@@ -160,10 +175,9 @@ int s3_head(struct s3 *s3, const char *bucket, const char *key,
 	    void (*meta)(void *ctx, const char *name, const char *value),
 	    void *ctx, struct s3_attr *out);
 
-/* One POST without a body to a path of the server's own, no retry.  The answer
- * is out's whatever comes. */
-int s3_offer(struct s3 *s3, const char *path, uint64_t timeout_ms,
-	     struct s3_answer *out);
+/* Makes the one call, without a retry, and waits for its end; done and ctx
+ * are not the caller's.  The answer is there whatever comes. */
+int s3_once(struct s3 *s3, struct s3_call *call);
 
 /* One entry of a listing; valid during the callback. */
 struct s3_entry {

@@ -247,12 +247,16 @@ START_TEST(plain_request)
 }
 END_TEST
 
+static const struct s3_header token_header = {"x-amz-rdma-token", TOKEN};
+
 START_TEST(token_is_signed)
 {
 	struct s3_call c = {.method = S3_GET,
 			    .bucket = "b",
 			    .key = "k",
-			    .token = TOKEN,
+			    .headers = &token_header,
+			    .nheaders = 1,
+			    .is_grant = true,
 			    .if_match = "\"e\""};
 	char first[SIGV4_HEX];
 
@@ -263,7 +267,7 @@ START_TEST(token_is_signed)
 	ck_assert(is_signed("if-match"));
 	ck_assert_str_eq(header("if-match"), "\"e\"");
 	strcpy(first, signature());
-	c.token = TOKEN "5";
+	c.headers = &(const struct s3_header){"x-amz-rdma-token", TOKEN "5"};
 	build(&c);
 	ck_assert_str_ne(first, signature());
 }
@@ -290,7 +294,9 @@ START_TEST(longest_session_token)
 	const struct s3_call c = {.method = S3_GET,
 				  .bucket = "b",
 				  .key = "k",
-				  .token = TOKEN,
+				  .headers = &token_header,
+				  .nheaders = 1,
+				  .is_grant = true,
 				  .if_match = "\"e\"",
 				  .range_len = 1};
 	const size_t n = sizeof(auth.creds.session_token) - 1;
