@@ -38,6 +38,7 @@ static void quarantine(struct cache *c, struct slot *s,
 	staging_quarantine(s);
 	c->stats.quarantines++;
 	s->fence = (struct xfer_fence){.region = span->region,
+				       .rail = span->rail,
 				       .session = span->session,
 				       .done = on_fenced,
 				       .owner = c};

@@ -22,32 +22,70 @@ bool classify_range_fits(const struct classify_input *in)
 static struct classify_result result(enum classify_verdict v, bool fence,
 				     bool declined)
 {
-	return (struct classify_result){v, fence, declined};
+	return (struct classify_result){
+		.verdict = v, .fence = fence, .declined = declined};
+}
+
+/* Row 9: what stands in the window is nothing. */
+static struct classify_result failed(bool overrun)
+{
+	return (struct classify_result){.verdict = CLASSIFY_RETRY,
+					.fence = true,
+					.fault = true,
+					.overrun = overrun};
+}
+
+/* Bytes were moved, says the server: all that were asked for? */
+static struct classify_result moved(const struct classify_input *in)
+{
+	const struct s3_answer *a = in->answer;
+	const bool counted = a->has_reply_bytes;
+
+	if (a->body > STRAY_BODY || !classify_range_fits(in) ||
+	    (counted && a->reply_bytes > in->len))
+		return failed(counted && a->reply_bytes > in->len);
+	/* Row 4.  Every request ends within the object, so that its end is no
+	 * reason; but the answer is certain. */
+	if (counted && a->reply_bytes < in->len)
+		return result(CLASSIFY_RESEND, false, true);
+	return result(CLASSIFY_MOVED, false, false);
 }
 
 /* A 200 or 206 to a request that carried a token. */
 static struct classify_result with_token(const struct classify_input *in)
 {
 	const struct s3_answer *a = in->answer;
-	const bool fits = classify_range_fits(in);
+	struct classify_result r;
 
 	switch (a->reply) {
 	case S3_REPLY_OK:
-		if (a->body <= STRAY_BODY && fits &&
-		    (!a->has_reply_bytes || a->reply_bytes == in->len))
-			return result(CLASSIFY_MOVED, false, false);
-		return result(CLASSIFY_RETRY, true, false); /* row 9 */
+		return moved(in);
 	case S3_REPLY_NONE:
+		if (in->by_status && a->body == 0)
+			return moved(in);
+		/* fall through */
 	case S3_REPLY_DECLINED:
 		/* A 501 may follow a transfer that was begun. */
-		if (a->body == in->len && fits)
+		if (a->body == in->len && classify_range_fits(in))
 			return result(CLASSIFY_BODY,
 				      a->reply == S3_REPLY_DECLINED, true);
-		return result(CLASSIFY_RETRY, true, true); /* row 6 */
+		r = result(CLASSIFY_RETRY, true, true); /* row 6 */
+		r.useless = a->body == 0;
+		return r;
 	case S3_REPLY_FAILED:
 		break;
 	}
-	return result(CLASSIFY_RETRY, true, false);
+	return failed(false);
+}
+
+/* Did the token have a part in this failure, or was it any 5xx? */
+static struct classify_result server_failed(const struct classify_input *in)
+{
+	const struct s3_answer *a = in->answer;
+	struct classify_result r = failed(false);
+
+	r.fault = a->reply == S3_REPLY_FAILED || strcasestr(a->code, "rdma");
+	return r;
 }
 
 static bool is_outcome(int status)
@@ -72,7 +110,9 @@ struct classify_result classify_get(const struct classify_input *in)
 	if (a->curl) {
 		if (!a->sent)
 			return result(CLASSIFY_UNSENT, false, false);
-		return result(CLASSIFY_RETRY, in->token, false); /* row 1 */
+		if (!in->token)
+			return result(CLASSIFY_RETRY, false, false);
+		return failed(false); /* row 1 */
 	}
 	if (other_version(in))
 		return result(CLASSIFY_STALE, in->token, false);
@@ -91,6 +131,7 @@ struct classify_result classify_get(const struct classify_input *in)
 		return result(CLASSIFY_RESEND, false, false);
 	if (is_outcome(a->status))
 		return result(CLASSIFY_OUTCOME, false, false);
-	return result(in->token ? CLASSIFY_RETRY : CLASSIFY_OUTCOME, in->token,
-		      false);
+	if (in->token)
+		return server_failed(in);
+	return result(CLASSIFY_OUTCOME, false, false);
 }

@@ -25,12 +25,16 @@ struct classify_input {
 	uint64_t object_len; /* the whole object's size */
 	const char *etag;    /* what the answer must name, when it names one */
 	bool need_range;     /* profile: this server sends Content-Range */
+	bool by_status;      /* profile: it sends no reply header */
 };
 
 struct classify_result {
 	enum classify_verdict verdict;
 	bool fence;    /* the window's key must die before it is used again */
 	bool declined; /* the server does not do RDMA for this request */
+	bool useless;  /* nor for any: row 6 */
+	bool fault;    /* the transfer itself failed: the rail's, perhaps */
+	bool overrun;  /* more bytes were written than the window has */
 };
 
 struct classify_result classify_get(const struct classify_input *in);

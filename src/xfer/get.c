@@ -25,22 +25,22 @@
 #include "xfer/classify.h"
 #include "xfer/xfer_int.h"
 
-#define DECLINES_MAX 8       /* in a row, then no more tokens ... */
-#define OFFER_AGAIN_MS 30000 /* ... for so long */
-#define MISMATCHES_MAX 2     /* wrong ETags before it is believed */
+#define MISMATCHES_MAX 2 /* wrong ETags before it is believed */
 #define NO_MEMORY_MS 20
 
 static void attempt(struct xfer_get *g);
 
 static struct classify_input input_of(const struct xfer_get *g)
 {
-	return (struct classify_input){.answer = &g->call.answer,
-				       .token = g->has_token,
-				       .off = g->off,
-				       .len = g->len,
-				       .object_len = g->object_len,
-				       .etag = g->etag,
-				       .need_range = true};
+	return (struct classify_input){
+		.answer = &g->call.answer,
+		.token = g->has_token,
+		.off = g->off,
+		.len = g->len,
+		.object_len = g->object_len,
+		.etag = g->etag,
+		.need_range = g->xfer->profile->need_range,
+		.by_status = g->xfer->profile->by_status};
 }
 
 static void finish(struct xfer_get *g, int err, bool fence)
@@ -53,19 +53,6 @@ static void finish(struct xfer_get *g, int err, bool fence)
 	atomic_fetch_add_explicit(&x->done_cpu_ns,
 				  clock_thread_cpu_ns() - begin,
 				  memory_order_relaxed);
-}
-
-static bool may_offer(struct xfer *x)
-{
-	return atomic_load(&x->declines_in_row) < DECLINES_MAX ||
-	       clock_ms() >= atomic_load(&x->offer_again_ms);
-}
-
-static void note_decline(struct xfer *x)
-{
-	atomic_fetch_add(&x->declines, 1);
-	if (atomic_fetch_add(&x->declines_in_row, 1) + 1 >= DECLINES_MAX)
-		atomic_store(&x->offer_again_ms, clock_ms() + OFFER_AGAIN_MS);
 }
 
 static bool take_body(struct s3_call *call, const char *data, size_t n)
@@ -148,15 +135,23 @@ static void settle(struct xfer_get *g, int err, bool again, bool fence)
 	finish(g, err, fence);
 }
 
-static void delivered(struct xfer_get *g, bool by_rdma)
+static void delivered(struct xfer_get *g, enum xfer_path path)
 {
-	struct xfer *x = g->xfer;
-
-	if (by_rdma)
-		atomic_store(&x->declines_in_row, 0);
-	atomic_fetch_add_explicit(by_rdma ? &x->rdma_bytes : &x->http_bytes,
-				  g->len, memory_order_relaxed);
+	atomic_fetch_add_explicit(&g->xfer->bytes[path], g->len,
+				  memory_order_relaxed);
 	finish(g, 0, false);
+}
+
+/* The bytes stand in the window; they are there for good once flushed. */
+static void moved(struct xfer_get *g)
+{
+	if (session_delivered(g->offer.session, &g->offer, &g->span, g->len)) {
+		log_error("transport: a transfer could not be made visible");
+		g->http_only = !g->xfer->cfg.require;
+		settle(g, -EIO, true, true);
+		return;
+	}
+	delivered(g, g->offer.path);
 }
 
 /* 416 inside what was the object: it is another now. */
@@ -165,32 +160,54 @@ static int outcome_error(const struct s3_verdict *v)
 	return v->err == -ERANGE ? -ESTALE : v->err;
 }
 
-static void on_answer(struct s3_call *call)
+/* Charges the offer's rail, and nobody else. */
+static void note(struct xfer_get *g, const struct classify_result *r)
 {
-	struct xfer_get *g = call->ctx;
 	struct xfer *x = g->xfer;
-	const struct s3_answer *a = &call->answer;
-	const struct classify_input in = input_of(g);
-	const struct classify_result r = classify_get(&in);
+
+	if (r->overrun)
+		log_error("transport: the server says that it wrote more than "
+			  "the window holds");
+	if (r->declined)
+		atomic_fetch_add(&x->declines, 1);
+	session_note(g->offer.session, &g->offer,
+		     r->useless                     ? HEALTH_USELESS
+		     : r->declined                  ? HEALTH_DECLINED
+		     : r->fault                     ? HEALTH_FAULT
+		     : r->verdict == CLASSIFY_MOVED ? HEALTH_OK
+						    : HEALTH_NOTHING);
+}
+
+/* By which the server says that it knows the token's connection no more. */
+static bool is_lost(const struct xfer_get *g)
+{
+	return g->has_token && g->offer.way == OFFER_TOKEN &&
+	       g->call.answer.status == 400;
+}
+
+static void conclude(struct xfer_get *g, const struct classify_result *r)
+{
+	struct xfer *x = g->xfer;
+	const struct s3_answer *a = &g->call.answer;
 	/* Replaced memory has no token out. */
-	const bool fence = r.fence && !g->replaced;
+	const bool fence = r->fence && !g->replaced;
 	const struct s3_verdict v = s3_error_classify(a->curl, a->status,
 						      a->code);
 
-	if (r.declined)
-		note_decline(x);
+	if (g->has_token)
+		note(g, r);
 	if (fence)
 		atomic_fetch_add(&x->unknowns, 1);
-	if (r.declined && x->cfg.require) {
+	if (r->declined && x->cfg.require) {
 		settle(g, -EIO, false, fence);
 		return;
 	}
-	switch (r.verdict) {
+	switch (r->verdict) {
 	case CLASSIFY_MOVED:
-		delivered(g, true);
+		moved(g);
 		break;
 	case CLASSIFY_BODY:
-		delivered(g, false);
+		delivered(g, XFER_BY_HTTP);
 		break;
 	case CLASSIFY_OUTCOME:
 		settle(g, outcome_error(&v), v.retry != S3_RETRY_NEVER, fence);
@@ -198,21 +215,82 @@ static void on_answer(struct s3_call *call)
 	case CLASSIFY_STALE:
 		settle(g, -ESTALE, g->mismatches++ < MISMATCHES_MAX, fence);
 		break;
-	case CLASSIFY_RESEND:
-		g->http_only = !x->cfg.require;
-		session_wake(x->session);
-		settle(g, -EIO, true, false);
-		break;
 	case CLASSIFY_UNSENT:
 		/* An error of ours (a bad certificate) stays one. */
 		settle(g, -EIO, v.retry != S3_RETRY_NEVER, false);
 		break;
+	case CLASSIFY_RESEND:
 	case CLASSIFY_RETRY:
 		g->http_only = !x->cfg.require;
-		session_wake(x->session);
+		if (g->has_token)
+			session_wake(g->offer.session, is_lost(g));
 		settle(g, -EIO, true, fence);
 		break;
 	}
+}
+
+static void on_answer(struct s3_call *call)
+{
+	struct xfer_get *g = call->ctx;
+	const struct classify_input in = input_of(g);
+	const struct classify_result r = classify_get(&in);
+
+	conclude(g, &r);
+}
+
+/* The headers of an offer, as the profile wants them. */
+static unsigned int add_headers(struct xfer_get *g)
+{
+	const struct profile *p = g->xfer->profile;
+	unsigned int n = 0;
+
+	/* Vendors' forms are of the DC token. */
+	if (g->offer.path != XFER_BY_DC) {
+		g->headers[n++] = (struct s3_header){"x-amz-rdma-token",
+						     g->offer.token};
+		return n;
+	}
+	if (p->agent)
+		g->headers[n++] = (struct s3_header){"x-amz-rdma-agent",
+						     p->agent};
+	g->headers[n++] = (struct s3_header){p->token_header, g->offer.token};
+	return n;
+}
+
+static void submit(struct xfer_get *g)
+{
+	const bool granted = g->has_token;
+
+	g->call = (struct s3_call){
+		.method = S3_GET,
+		.bucket = g->bucket,
+		.key = g->key,
+		.range_off = g->off,
+		.range_len = g->len,
+		.if_match = g->etag[0] ? g->etag : NULL,
+		.headers = g->headers,
+		.nheaders = granted ? add_headers(g) : 0,
+		.is_grant = granted,
+		.url_pin = granted ? g->offer.url + 1 : 0,
+		.local = granted && g->offer.local[0] ? g->offer.local : NULL,
+		.sink = take_body,
+		.done = on_answer,
+		.ctx = g};
+	s3_submit(g->xfer->s3, &g->call);
+}
+
+/* The pair's attempt ended: there is no answer to a GET to look at. */
+static void on_pair(struct xfer_get *g, const struct classify_result *r)
+{
+	conclude(g, r);
+}
+
+static void dress_token(struct xfer_get *g)
+{
+	char bare[TOKEN_MAX];
+
+	memcpy(bare, g->offer.token, sizeof(bare));
+	token_dress(g->xfer->profile->form, bare, g->offer.token);
 }
 
 static void attempt(struct xfer_get *g)
@@ -220,21 +298,19 @@ static void attempt(struct xfer_get *g)
 	struct xfer *x = g->xfer;
 
 	g->replaced = false;
-	g->has_token = !g->http_only && may_offer(x) &&
-		       !session_token(x->session, &g->span, g->len, g->token);
-	g->call = (struct s3_call){.method = S3_GET,
-				   .bucket = g->bucket,
-				   .key = g->key,
-				   .range_off = g->off,
-				   .range_len = g->len,
-				   .if_match = g->etag[0] ? g->etag : NULL,
-				   .token = g->has_token ? g->token : NULL,
-				   .sink = take_body,
-				   .done = on_answer,
-				   .ctx = g};
+	g->has_token = !g->http_only &&
+		       rails_offer(x->rails, &g->span, g->len, &g->offer);
+	if (g->has_token && g->offer.way == OFFER_PAIR) {
+		if (pair_get_start(x->pairs, g, on_pair))
+			return;
+		g->has_token = false;
+	}
+	if (g->has_token && g->offer.path == XFER_BY_DC)
+		dress_token(g);
 	if (g->has_token || !x->cfg.require) {
-		s3_submit(x->s3, &g->call);
-	} else if (session_was_open(x->session) && clock_ms() < g->until_ms) {
+		submit(g);
+	} else if (rails_were_open(x->rails) && clock_ms() < g->until_ms) {
+		rails_wake(x->rails);
 		retry(g, false); /* the server may come back */
 	} else {
 		log_error("transport: no RDMA with this server, and "

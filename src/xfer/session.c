@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * States:   CLOSED --open--> OPEN --end of file--> CLOSED ...
+ *   state    open.rdma  dying  number                   fences of that number
+ *   CLOSED   NULL       NULL   the next one's           none can be
+ *   OPEN     set        NULL   the present one's        wait for a revoke
+ *   ENDING   NULL       set    the present one's        wait for the end
  *
- *   state   s->rdma   number                     fences of that number
- *   OPEN    set       that of this session       wait for a revoke
- *   CLOSED  NULL      (the next one is higher)   are done: its keys are dead
+ *   CLOSED -> OPEN -> ENDING -> CLOSED, and its number moves on: only then
+ *   are all keys of the ended session dead, and its fences done.
  *
- * A fence that belongs to another session than the present one is done,
- * because a session's number moves on only after its end was seen.
+ * ENDING lasts as long as somebody is still in the session (session_enter).
  *
  * Threads: one of its own opens, revokes and closes; any other mints tokens
  * under the lock.  The lock is a leaf and not held over anything that blocks.
@@ -24,138 +25,166 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "xfer/session_int.h"
 
-#define OFFER_PATH "/.s3rdma/shm"
-#define WATCH_MS 100     /* how late an end of file may be noticed */
+#define WATCH_MS 100     /* how late the end of a session may be noticed */
 #define RETRY_MS 500     /* after a server that did not answer */
 #define REFUSED_MS 30000 /* after one that offers nothing */
 #define REVOKE_MS 1000
-#define OFFER_MS 3000
 
-struct session {
-	/* Constant after session_new. */
-	struct s3 *s3;                  /* borrowed */
-	const struct rdma_arena *arena; /* borrowed */
-	bool wanted, asked_for;
-	pthread_t thread;
-	bool started;
-
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-
-	/* Under lock. */
-	struct rdma *rdma; /* owned; changed by the thread only */
-	uint64_t number;   /* of the present session */
-	bool was_open;
-	struct list fences;
-	uint64_t fenced;
-	bool stop, awake;
-
-	/* The thread's own. */
-	uint64_t try_again_ms;
-	bool told;
-};
-
-/* shm needs a server on this host; asking another costs it a request. */
-static bool is_local(struct s3 *s3)
-{
-	const struct s3_config *cfg = s3_get_config(s3);
-	const char *host = cfg->nurls == 1 ? strstr(cfg->urls[0], "://") : NULL;
-
-	if (!host)
-		return false;
-	host += 3;
-	return !strncmp(host, "127.", 4) || !strncmp(host, "localhost", 9) ||
-	       !strncmp(host, "[::1]", 5);
-}
-
-static void publish(struct session *s, struct rdma *r)
+static void set_why(struct session *s, const char *why)
 {
 	LOCK_SCOPE(&s->lock);
-	s->rdma = r;
-	if (r)
-		s->was_open = true;
-	else
-		s->number++;
+	snprintf(s->why, sizeof(s->why), "%s", why);
+}
+
+static void publish(struct session *s, const struct opened *o)
+{
+	LOCK_SCOPE(&s->lock);
+	assert(!s->open.rdma && !s->dying);
+	s->open = *o;
+	s->was_open = true;
+	s->health = (struct health){0};
+	s->why[0] = '\0';
 }
 
 /* One line when it changes, not one a try. */
 static void tell(struct session *s, const char *why)
 {
+	const enum xfer_mode mode = s->cfg.xfer->mode;
+
+	set_why(s, why);
 	if (s->told)
 		return;
 	s->told = true;
-	if (s->asked_for)
-		log_warning("transport: no shm with this server: %s; objects "
-			    "come by http",
-			    why);
+	if (mode != XFER_AUTO)
+		log_warning("transport: %s; objects come by http", why);
 	else
 		log_info("transport: http (%s)", why);
 }
 
 static void try_open(struct session *s)
 {
-	char name[128], ticket[64];
-	struct s3_answer a;
-	struct rdma *r;
-	int err = s3_offer(s->s3, OFFER_PATH, OFFER_MS, &a);
+	char why[256] = "";
+	struct opened o = {0};
+	const enum open_result r = session_open(s, &o, why, sizeof(why));
 
-	if (err || sscanf(a.offer, "%127s %63s", name, ticket) != 2) {
-		const bool answered = a.status > 0 && a.status < 500;
+	if (r == OPEN_DONE) {
+		const struct rdma_place *p = rdma_get_place(o.rdma);
 
-		s->try_again_ms = clock_ms() +
-				  (answered ? REFUSED_MS : RETRY_MS);
-		if (answered || a.status == 501)
-			tell(s, "the server does not offer it");
+		publish(s, &o);
+		s->told = false;
+		log_info("transport: %s%s%s", rdma_name(o.rdma),
+			 p->device[0] ? " on " : "", p->device);
 		return;
 	}
-	err = rdma_shm_open(name, ticket, s->arena, &r);
-	if (err) {
-		s->try_again_ms = clock_ms() + RETRY_MS;
-		tell(s, strerror(-err));
+	s->try_again_ms = clock_ms() +
+			  (r == OPEN_REFUSED ? REFUSED_MS : RETRY_MS);
+	if (why[0])
+		tell(s, why);
+}
+
+/* An rc session whose connection has gone gets another. */
+static void reconnect(struct session *s)
+{
+	char why[256] = "";
+	enum open_result r;
+
+	if (!s->open.rdma || s->open.path != XFER_BY_RC || s->open.pairs ||
+	    rdma_rc_connected(s->open.rdma) || clock_ms() < s->try_again_ms)
+		return;
+	r = session_connect(s, s->open.rdma, why, sizeof(why));
+	if (r == OPEN_DONE) {
+		set_why(s, "");
+		log_info("transport: rc is connected again");
 		return;
 	}
-	publish(s, r);
-	s->told = false;
-	log_info("transport: %s", rdma_name(r));
+	set_why(s, why);
+	s->try_again_ms = clock_ms() +
+			  (r == OPEN_REFUSED ? REFUSED_MS : RETRY_MS);
+}
+
+/* OPEN -> ENDING. */
+static void begin_end(struct session *s)
+{
+	LOCK_SCOPE(&s->lock);
+	s->dying = s->open.rdma;
+	s->open.rdma = NULL;
+	snprintf(s->why, sizeof(s->why), "the %s session has ended",
+		 rdma_name(s->dying));
+}
+
+static bool is_deserted(struct session *s)
+{
+	LOCK_SCOPE(&s->lock);
+	return s->users == 0;
+}
+
+static void move_on(struct session *s)
+{
+	struct list *e, *n;
+
+	LOCK_SCOPE(&s->lock);
+	s->number++;
+	/* What no revoke could do, the end of the session has done. */
+	list_for_each_safe(e, n, &s->failed)
+	{
+		list_del(e);
+		list_add_tail(&s->fences, e);
+		s->nfailed--;
+	}
 }
 
 static void close_dead(struct session *s)
 {
-	struct rdma *r = s->rdma;
-
-	if (!r || rdma_alive(r))
+	if (s->open.rdma && !rdma_alive(s->open.rdma)) {
+		log_info("transport: the %s session has ended",
+			 rdma_name(s->open.rdma));
+		begin_end(s);
+	}
+	if (!s->dying || !is_deserted(s))
 		return;
-	publish(s, NULL);
-	rdma_close(r);
+	rdma_close(s->dying);
+	s->dying = NULL;
+	move_on(s);
 	s->try_again_ms = 0;
-	log_info("transport: the shm session has ended");
 }
 
-/* The next fence, or NULL; *dead says whether its session is over. */
+/* The next fence that can be carried out, or NULL; *dead says whether its
+ * session is over. */
 static struct xfer_fence *next_fence(struct session *s, bool *dead)
 {
-	struct xfer_fence *f;
+	struct list *e, *n;
 
 	LOCK_SCOPE(&s->lock);
-	if (list_empty(&s->fences))
-		return NULL;
-	f = list_first(&s->fences, struct xfer_fence, link);
-	list_del(&f->link);
-	*dead = f->session != s->number || !s->rdma;
-	return f;
+	list_for_each_safe(e, n, &s->fences)
+	{
+		struct xfer_fence *f = container_of(e, struct xfer_fence, link);
+
+		*dead = f->session != s->number;
+		if (!*dead && !s->open.rdma)
+			continue; /* the session is ending */
+		list_del(&f->link);
+		return f;
+	}
+	return NULL;
 }
 
-static void put_back(struct session *s, struct xfer_fence *f)
+static void put_to(struct session *s, struct list *list, struct xfer_fence *f)
 {
 	LOCK_SCOPE(&s->lock);
-	list_add_tail(&s->fences, &f->link);
+	if (list == &s->failed)
+		s->nfailed++;
+	list_add_tail(list, &f->link);
 }
 
-static void count_fence(struct session *s)
+static void finish(struct session *s, struct xfer_fence *f)
 {
-	LOCK_SCOPE(&s->lock);
-	s->fenced++;
+	{
+		LOCK_SCOPE(&s->lock);
+		s->fenced++;
+	}
+	f->done(f);
 }
 
 /* Carries out what fences it can. */
@@ -166,19 +195,24 @@ static void serve_fences(struct session *s)
 
 	while ((f = next_fence(s, &dead))) {
 		const int err = dead ? 0
-				     : rdma_revoke(s->rdma, f->region,
+				     : rdma_revoke(s->open.rdma, f->region,
 						   REVOKE_MS);
 
-		if (err) {
-			put_back(s, f);
-			if (err == -EPIPE)
-				close_dead(s);
-			else
-				return; /* a server that does not answer */
-			continue;
+		if (!err) {
+			finish(s, f);
+		} else if (err == -EPIPE) {
+			put_to(s, &s->fences, f);
+			close_dead(s);
+		} else if (err == -ETIMEDOUT) {
+			put_to(s, &s->fences, f);
+			return; /* a server that does not answer */
+		} else {
+			log_error("transport: a memory key of %s could not be "
+				  "made to die: %s; its slot is out of use "
+				  "until the session ends",
+				  rdma_name(s->open.rdma), strerror(-err));
+			put_to(s, &s->failed, f);
 		}
-		count_fence(s);
-		f->done(f);
 	}
 }
 
@@ -198,31 +232,52 @@ static void *run(void *arg)
 	while (wait_for_work(s)) {
 		close_dead(s);
 		serve_fences(s);
-		if (s->wanted && !s->rdma && clock_ms() >= s->try_again_ms)
+		reconnect(s);
+		if (s->cfg.xfer->mode != XFER_HTTP && !s->open.rdma &&
+		    !s->dying && clock_ms() >= s->try_again_ms)
 			try_open(s);
 	}
 	return NULL;
 }
 
-int session_new(const struct xfer_config *cfg, struct s3 *s3,
-		const struct rdma_arena *arena, struct session **out)
+/* "https://[::1]:9000" -> "::1" */
+static void host_of(const char *url, char *out, size_t cap)
 {
+	const char *host = strstr(url, "://");
+	size_t n;
+
+	host = host ? host + 3 : url;
+	if (*host == '[')
+		n = strcspn(++host, "]");
+	else
+		n = strcspn(host, ":/");
+	snprintf(out, cap, "%.*s", (int)n, host);
+}
+
+int session_new(const struct session_config *cfg, struct session **out)
+{
+	const struct s3_config *s3 = s3_get_config(cfg->s3);
 	struct session *s = calloc(1, sizeof(*s));
 	int err;
 
 	if (!s)
 		return -ENOMEM;
-	s->s3 = s3;
-	s->arena = arena;
-	s->asked_for = cfg->mode == XFER_SHM;
-	s->wanted = s->asked_for || (cfg->mode == XFER_AUTO && is_local(s3));
+	s->cfg = *cfg;
+	host_of(s3->urls[cfg->url], s->host, sizeof(s->host));
+	/* shm needs a server on this host; asking another costs a request. */
+	s->is_local = s3->nurls == 1 && (!strncmp(s->host, "127.", 4) ||
+					 !strcmp(s->host, "localhost") ||
+					 !strcmp(s->host, "::1"));
 	s->number = 1;
 	pthread_mutex_init(&s->lock, NULL);
 	thread_cond_init(&s->changed);
 	list_init(&s->fences);
+	list_init(&s->failed);
 	/* Before the first read, so that it already goes the best way. */
-	if (s->wanted)
+	if (cfg->xfer->mode != XFER_HTTP)
 		try_open(s);
+	else
+		set_why(s, "transport.mode is http");
 	err = thread_start(&s->thread, "session", run, s);
 	s->started = !err;
 	if (err) {
@@ -250,10 +305,10 @@ void session_free(struct session *s)
 		ask_to_stop(s);
 		pthread_join(s->thread, NULL);
 	}
-	rdma_close(s->rdma);
-	publish(s, NULL);
-	/* With the session its keys are dead, or the process that held the
-	 * memory is about to end. */
+	rdma_close(s->open.rdma);
+	rdma_close(s->dying);
+	s->open.rdma = NULL;
+	move_on(s);
 	for (struct xfer_fence *f; (f = next_fence(s, &dead));)
 		f->done(f);
 	pthread_cond_destroy(&s->changed);
@@ -261,19 +316,79 @@ void session_free(struct session *s)
 	free(s);
 }
 
-int session_token(struct session *s, struct xfer_span *span, size_t len,
-		  char out[TOKEN_MAX])
+bool session_offer(struct session *s, struct xfer_span *span, size_t len,
+		   struct offer *out)
 {
+	const struct xfer_config *cfg = s->cfg.xfer;
+	struct rdma *r;
+
 	LOCK_SCOPE(&s->lock);
-	if (!s->rdma || rdma_token(s->rdma, span->region, 0, len, out))
-		return -ENOTCONN;
+	r = s->open.rdma;
+	if (!r || (s->open.path != XFER_BY_SHM && len < cfg->min_size &&
+		   !cfg->require))
+		return false;
+	if (!s->open.pairs && rdma_token(r, span->region, 0, len, out->token))
+		return false;
+	if (!health_may_offer(&s->health, clock_ms()) && !cfg->require)
+		return false;
+	out->way = s->open.pairs ? OFFER_PAIR : OFFER_TOKEN;
+	out->path = s->open.path;
+	out->session = s;
+	out->number = s->number;
+	out->url = s->cfg.url;
+	snprintf(out->local, sizeof(out->local), "%s",
+		 rdma_get_place(r)->address);
 	span->session = s->number;
-	return 0;
+	span->rail = s->cfg.rail;
+	s->users += s->open.pairs;
+	return true;
 }
 
-void session_wake(struct session *s)
+struct rdma *session_enter(struct session *s, uint64_t number)
 {
 	LOCK_SCOPE(&s->lock);
+	if (!s->open.rdma || s->number != number)
+		return NULL;
+	s->users++;
+	return s->open.rdma;
+}
+
+void session_leave(struct session *s)
+{
+	LOCK_SCOPE(&s->lock);
+	assert(s->users > 0);
+	s->users--;
+}
+
+void session_note(struct session *s, const struct offer *o, enum health_event e)
+{
+	LOCK_SCOPE(&s->lock);
+	if (o->number == s->number)
+		health_note(&s->health, e, clock_ms());
+}
+
+int session_delivered(struct session *s, const struct offer *o,
+		      const struct xfer_span *span, size_t len)
+{
+	struct rdma *r = session_enter(s, o->number);
+	/* A session that ended took its keys with it; what had come before
+	 * that stands in memory that this host unmapped from the NIC. */
+	const int err = r ? rdma_flush(r, span->region, len - 1) : 0;
+
+	if (r)
+		session_leave(s);
+	LOCK_SCOPE(&s->lock);
+	if (!err)
+		s->bytes += len;
+	return err;
+}
+
+void session_wake(struct session *s, bool lost)
+{
+	LOCK_SCOPE(&s->lock);
+	if (lost && s->open.rdma && s->open.path == XFER_BY_RC &&
+	    !s->open.pairs)
+		rdma_rc_lost(s->open.rdma);
 	s->awake = true;
 	pthread_cond_signal(&s->changed);
 }
@@ -292,14 +407,39 @@ bool session_was_open(struct session *s)
 	return s->was_open;
 }
 
-const char *session_transport(struct session *s)
+int session_node(struct session *s)
 {
 	LOCK_SCOPE(&s->lock);
-	return s->rdma ? rdma_name(s->rdma) : NULL;
+	return s->open.rdma ? rdma_get_place(s->open.rdma)->numa : -1;
 }
 
-uint64_t session_fences(struct session *s)
+uint64_t session_fences(struct session *s, uint64_t *failed)
 {
 	LOCK_SCOPE(&s->lock);
+	*failed = s->nfailed;
 	return s->fenced;
+}
+
+void session_describe(struct session *s, struct xfer_rail *out)
+{
+	static const struct rdma_place nowhere = {.numa = -1};
+	struct rdma *r;
+
+	LOCK_SCOPE(&s->lock);
+	r = s->open.rdma;
+	*out = (struct xfer_rail){.transport = r ? rdma_name(r) : "http",
+				  .protocol = !r || s->open.path != XFER_BY_RC
+						      ? ""
+					      : s->open.pairs ? "hipobj-rc-v2"
+							      : "persistent",
+				  .url = s->cfg.url,
+				  .place = r ? *rdma_get_place(r) : nowhere,
+				  .bytes = s->bytes};
+	snprintf(out->why, sizeof(out->why), "%s",
+		 r && !s->why[0] && s->health.declines >= HEALTH_DECLINES
+			 ? "the server declines transfers: look at its own log"
+		 : r && !s->why[0] && s->health.faults >= HEALTH_FAULTS
+			 ? "transfers fail or time out: check the fabric "
+			   "between this host and the server (MTU, PFC, routes)"
+			 : s->why);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "xfer/xfer_int.h"
 
@@ -15,10 +16,13 @@ int xfer_new(const struct xfer_config *cfg, struct s3 *s3,
 	if (!x)
 		return -ENOMEM;
 	x->cfg = *cfg;
+	x->profile = cfg->profile ? cfg->profile : profile_at(0);
 	x->s3 = s3;
-	err = session_new(cfg, s3, arena, &x->session);
+	err = pair_gets_new(s3, &x->pairs);
+	if (!err)
+		err = rails_new(cfg, s3, arena, &x->rails);
 	if (err) {
-		free(x);
+		xfer_free(x);
 		return err;
 	}
 	*out = x;
@@ -29,24 +33,34 @@ void xfer_free(struct xfer *x)
 {
 	if (!x)
 		return;
-	session_free(x->session);
+	rails_free(x->rails);
+	pair_gets_free(x->pairs);
 	free(x);
 }
 
 void xfer_fence(struct xfer *x, struct xfer_fence *f)
 {
-	session_fence(x->session, f);
+	rails_fence(x->rails, f);
+}
+
+unsigned int xfer_get_rails(struct xfer *x, struct xfer_rail out[XFER_RAILS])
+{
+	return rails_describe(x->rails, out);
 }
 
 void xfer_get_stats(struct xfer *x, struct xfer_stats *out)
 {
-	const char *transport = session_transport(x->session);
+	struct xfer_rail rails[XFER_RAILS];
+	const unsigned int n = rails_describe(x->rails, rails);
 
-	*out = (struct xfer_stats){.http_bytes = atomic_load(&x->http_bytes),
-				   .shm_bytes = atomic_load(&x->rdma_bytes),
-				   .declines = atomic_load(&x->declines),
+	*out = (struct xfer_stats){.declines = atomic_load(&x->declines),
 				   .unknowns = atomic_load(&x->unknowns),
-				   .fences = session_fences(x->session),
 				   .done_cpu_ns = atomic_load(&x->done_cpu_ns),
-				   .in_use = transport ? transport : "http"};
+				   .in_use = "http"};
+	out->fences = rails_fences(x->rails, &out->failed_fences);
+	for (int i = 0; i < XFER_PATHS; i++)
+		out->bytes[i] = atomic_load(&x->bytes[i]);
+	for (unsigned int i = 0; i < n; i++)
+		if (strcmp(rails[i].transport, "http") != 0)
+			out->in_use = rails[i].transport;
 }

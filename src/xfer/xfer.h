@@ -12,12 +12,35 @@
 #include "s3/s3.h"
 
 struct xfer;
+struct session;
+struct profile;
 
-enum xfer_mode { XFER_AUTO, XFER_SHM, XFER_HTTP };
+enum xfer_mode { XFER_AUTO, XFER_DC, XFER_RC, XFER_SHM, XFER_HTTP };
+
+/* The way that bytes came. */
+enum xfer_path {
+	XFER_BY_HTTP,
+	XFER_BY_SHM,
+	XFER_BY_RC,
+	XFER_BY_DC,
+	XFER_PATHS,
+};
+
+/* What rc speaks: the connection first, or one of the two alone. */
+enum xfer_rc { XFER_RC_ANY, XFER_RC_PERSISTENT, XFER_RC_HIPOBJ };
+
+#define XFER_DEVICES 8
+#define XFER_RAILS 16
 
 struct xfer_config {
 	enum xfer_mode mode;
+	enum xfer_rc rc;
 	bool require; /* never fall back: an error instead */
+	const char *devices[XFER_DEVICES]; /* borrowed; none: by the route */
+	unsigned int ndevices;
+	uint32_t dc_key;
+	uint64_t min_size; /* smaller gets carry no token of rc or dc */
+	const struct profile *profile; /* NULL: standard */
 };
 
 /* Both are borrowed and must outlive it.  Tries to open a session before it
@@ -33,7 +56,20 @@ struct xfer_span {
 	char *addr;
 	size_t len;
 	unsigned int region;
-	uint64_t session; /* the last one that had a token for it */
+	/* The last session that had a token for it: xfer's own. */
+	uint64_t session;
+	unsigned int rail;
+};
+
+/* What one attempt may use.  xfer's own. */
+struct offer {
+	enum { OFFER_NONE, OFFER_TOKEN, OFFER_PAIR } way;
+	enum xfer_path path;
+	struct session *session;
+	uint64_t number; /* of the session */
+	unsigned int url;
+	char local[48]; /* address to send from; "" any */
+	char token[TOKEN_MAX];
 };
 
 /*
@@ -66,7 +102,8 @@ struct xfer_get {
 	/* xfer's own. */
 	struct xfer *xfer;
 	struct s3_call call;
-	char token[TOKEN_MAX];
+	struct offer offer; /* of the present attempt */
+	struct s3_header headers[2];
 	bool has_token, replaced, http_only;
 	unsigned int attempt, mismatches;
 	uint64_t until_ms;
@@ -78,8 +115,8 @@ void xfer_get_start(struct xfer *x, struct xfer_get *g);
 /* A region whose old key shall die. */
 struct xfer_fence {
 	struct list link;
-	unsigned int region;
-	uint64_t session; /* from the span */
+	unsigned int region, rail; /* these three from the span */
+	uint64_t session;
 	/* On the session's thread, once the key is dead. */
 	void (*done)(struct xfer_fence *f);
 	void *owner; /* the caller's */
@@ -87,11 +124,24 @@ struct xfer_fence {
 void xfer_fence(struct xfer *x, struct xfer_fence *f);
 
 struct xfer_stats {
-	uint64_t http_bytes, shm_bytes; /* delivered */
+	uint64_t bytes[XFER_PATHS]; /* delivered */
 	uint64_t declines, unknowns, fences;
-	uint64_t done_cpu_ns; /* CPU that the done callbacks took on loops */
-	const char *in_use;   /* "shm" or "http" */
+	uint64_t
+		failed_fences; /* their memory is lost until its session ends */
+	uint64_t done_cpu_ns;  /* CPU that the done callbacks took on loops */
+	const char *in_use;    /* "dc", "rc", "shm" or "http" */
 };
 void xfer_get_stats(struct xfer *x, struct xfer_stats *out);
+
+/* One device and endpoint, for people. */
+struct xfer_rail {
+	const char *transport; /* "http" while it is closed */
+	const char *protocol;  /* of rc; or "" */
+	unsigned int url;      /* which endpoint */
+	struct rdma_place place;
+	uint64_t bytes;
+	char why[256]; /* why not RDMA; "" when it is */
+};
+unsigned int xfer_get_rails(struct xfer *x, struct xfer_rail out[XFER_RAILS]);
 
 #endif

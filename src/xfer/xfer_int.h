@@ -5,20 +5,21 @@
 
 #include <stdatomic.h>
 
-#include "xfer/session.h"
+#include "xfer/pair_get.h"
+#include "xfer/profile.h"
+#include "xfer/rails.h"
 #include "xfer/xfer.h"
 
 struct xfer {
 	/* Constant after xfer_new. */
 	struct xfer_config cfg;
+	const struct profile *profile;
 	struct s3 *s3;           /* borrowed */
-	struct session *session; /* owned */
+	struct rails *rails;     /* owned */
+	struct pair_gets *pairs; /* owned */
 
-	/* Is a token worth sending?  See get.c. */
-	atomic_uint declines_in_row;
-	atomic_ullong offer_again_ms;
-
-	atomic_ullong http_bytes, rdma_bytes, declines, unknowns, done_cpu_ns;
+	atomic_ullong bytes[XFER_PATHS];
+	atomic_ullong declines, unknowns, done_cpu_ns;
 };
 
 #endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between session.c and session_open.c. */
+#ifndef S3RDMAFS_XFER_SESSION_INT_H
+#define S3RDMAFS_XFER_SESSION_INT_H
+
+#include <pthread.h>
+
+#include "xfer/session.h"
+
+/* A transport that was opened, with the way it is used. */
+struct opened {
+	struct rdma *rdma; /* owned by who gets it; NULL: none */
+	enum xfer_path path;
+	bool pairs; /* hipobj-rc-v2: a pair for each transfer */
+};
+
+struct session {
+	/* Constant after session_new. */
+	struct session_config cfg;
+	char host[256]; /* of the endpoint */
+	bool is_local;
+	pthread_t thread;
+	bool started;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+
+	/* Under lock. */
+	struct opened open;
+	uint64_t number;    /* of the present session, or the next */
+	unsigned int users; /* of open.rdma, between enter and leave */
+	bool was_open;
+	struct health health;
+	struct list fences, failed;
+	uint64_t fenced, nfailed, bytes;
+	bool stop, awake;
+	char why[256]; /* for people: why there is none */
+
+	/* The thread's own. */
+	struct rdma *dying; /* owned: ended, but somebody is still in it */
+	uint64_t try_again_ms;
+	bool told;
+};
+
+/* How soon to try again after this try. */
+enum open_result { OPEN_DONE, OPEN_REFUSED, OPEN_LATER };
+
+/* Tries what the mode asks for, in the order of preference.  On the session's
+ * thread, without the lock; fills out, or why. */
+enum open_result session_open(struct session *s, struct opened *out, char *why,
+			      size_t cap);
+
+/* Connects an rc session anew; rdma is published, so the lock is taken around
+ * what tokens read. */
+enum open_result session_connect(struct session *s, struct rdma *rdma,
+				 char *why, size_t cap);
+
+#endif
