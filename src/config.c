@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "config_int.h"
 #include "s3/creds.h"
+#include "xfer/xfer.h"
 
 #define AT(field) offsetof(struct config, field)
 
@@ -29,9 +30,24 @@ const struct config_row config_table[] = {
 	{"credentials", "anonymous", CONFIG_BOOL, AT(credentials.anonymous),
 	 "false", NULL, "do not sign requests"},
 	{"transport", "mode", CONFIG_ENUM, AT(transport.mode), "auto",
-	 "auto|shm|http", "how object data comes"},
+	 "auto|dc|rc|shm|http", "how object data comes"},
 	{"transport", "require", CONFIG_BOOL, AT(transport.require), "false",
 	 NULL, "EIO instead of falling back to http"},
+	{"transport", "devices", CONFIG_LISTED, AT(transport.devices), NULL,
+	 NULL,
+	 "RDMA devices to use, each a rail; else the one that the route to the "
+	 "endpoint takes"},
+	{"transport", "dc_key", CONFIG_HEX, AT(transport.dc_key), "0xffeeddcc",
+	 NULL, "DC access key, the same at the server"},
+	{"transport", "min_size", CONFIG_SIZE, AT(transport.min_size), "256KiB",
+	 NULL, "smaller pieces come by http instead of rc or dc"},
+	{"transport", "profile", CONFIG_ENUM, AT(transport.profile), "standard",
+	 "standard|aistor|aistor-suffix|hyperstore|objectscale|scality|"
+	 "flashblade|noobaa|versitygw|ceph|sirius",
+	 "whose server it is: how it wants tokens"},
+	{"transport", "rc_protocol", CONFIG_ENUM, AT(transport.rc_protocol),
+	 "auto", "auto|persistent|hipobj-rc-v2",
+	 "what rc speaks; auto: a persistent connection where it is offered"},
 	{"staging", "host", CONFIG_SIZE, AT(staging.host), "auto", NULL,
 	 "size of the pool that all data passes through; auto is an eighth "
 	 "of the memory, 1GiB at most"},
@@ -85,6 +101,7 @@ static const char *const type_names[] = {
 	[CONFIG_DURATION] = "a duration such as 500ms or 5s",
 	[CONFIG_UINT] = "a number",
 	[CONFIG_OCTAL] = "an octal mode such as 0444",
+	[CONFIG_HEX] = "a hexadecimal number such as 0xffeeddcc",
 };
 
 /* Values that depend on the machine or the caller. */
@@ -185,6 +202,8 @@ static int set_value(struct config *c, const struct config_row *row,
 						     : parse_size(value, field);
 	case CONFIG_DURATION:
 		return parse_duration(value, field);
+	case CONFIG_HEX:
+		return parse_hex32(value, field);
 	}
 	return -EINVAL;
 }
@@ -273,6 +292,11 @@ int config_check(const struct config *c, char *why, size_t cap)
 			 (unsigned long long)(4 * slot >> 20));
 		return -EINVAL;
 	}
+	if (c->transport.devices.n > XFER_DEVICES) {
+		snprintf(why, cap, "transport.devices: expected at most %d",
+			 XFER_DEVICES);
+		return -EINVAL;
+	}
 	if (c->request.connections == 0 || c->request.connections > 4096) {
 		snprintf(why, cap,
 			 "request.connections: expected a number from 1 to "
@@ -308,6 +332,10 @@ static json_t *value_json(const struct config *c, const struct config_row *row)
 		return json_string(text);
 	case CONFIG_DURATION:
 		snprintf(text, sizeof(text), "%llums",
+			 (unsigned long long)*(const uint64_t *)field);
+		return json_string(text);
+	case CONFIG_HEX:
+		snprintf(text, sizeof(text), "0x%llx",
 			 (unsigned long long)*(const uint64_t *)field);
 		return json_string(text);
 	case CONFIG_SIZE:

@@ -29,8 +29,10 @@ struct config {
 		bool anonymous;
 	} credentials;
 	struct {
-		char *mode;
+		char *mode, *profile, *rc_protocol;
 		bool require;
+		struct config_list devices;
+		uint64_t dc_key, min_size;
 	} transport;
 	struct {
 		uint64_t host, slot;

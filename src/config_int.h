@@ -14,6 +14,7 @@ enum config_type {
 	CONFIG_DURATION, /* kept in milliseconds */
 	CONFIG_UINT,
 	CONFIG_OCTAL,
+	CONFIG_HEX, /* kept as a number of 64 bits */
 };
 
 struct config_row {

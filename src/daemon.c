@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ctl.h"
+#include "xfer/profile.h"
 
 static int make_creds(struct daemon *d, char *why, size_t cap)
 {
@@ -110,16 +111,37 @@ static int make_cache(struct daemon *d, char *why, size_t cap)
 	return err;
 }
 
+static enum xfer_mode mode_of(const char *word)
+{
+	return !strcmp(word, "dc")     ? XFER_DC
+	       : !strcmp(word, "rc")   ? XFER_RC
+	       : !strcmp(word, "shm")  ? XFER_SHM
+	       : !strcmp(word, "http") ? XFER_HTTP
+				       : XFER_AUTO;
+}
+
+static enum xfer_rc rc_of(const char *word)
+{
+	return !strcmp(word, "persistent")     ? XFER_RC_PERSISTENT
+	       : !strcmp(word, "hipobj-rc-v2") ? XFER_RC_HIPOBJ
+					       : XFER_RC_ANY;
+}
+
 static int make_xfer(struct daemon *d, char *why, size_t cap)
 {
-	const char *mode = d->cfg.transport.mode;
-	const struct xfer_config c = {.mode = !strcmp(mode, "shm") ? XFER_SHM
-					      : !strcmp(mode, "http")
-						      ? XFER_HTTP
-						      : XFER_AUTO,
-				      .require = d->cfg.transport.require};
-	const int err = xfer_new(&c, d->s3, cache_arena(d->cache), &d->xfer);
+	const struct config *cfg = &d->cfg;
+	struct xfer_config c = {
+		.mode = mode_of(cfg->transport.mode),
+		.rc = rc_of(cfg->transport.rc_protocol),
+		.require = cfg->transport.require,
+		.dc_key = (uint32_t)cfg->transport.dc_key,
+		.min_size = cfg->transport.min_size,
+		.profile = profile_find(cfg->transport.profile)};
+	int err;
 
+	for (size_t i = 0; i < cfg->transport.devices.n; i++)
+		c.devices[c.ndevices++] = cfg->transport.devices.items[i];
+	err = xfer_new(&c, d->s3, cache_arena(d->cache), &d->xfer);
 	if (err)
 		snprintf(why, cap, "cannot start transfers: %s",
 			 strerror(-err));
@@ -240,81 +262,4 @@ void daemon_stop(struct daemon *d)
 	cache_free(d->cache);
 	s3_free(d->s3);
 	creds_free(d->creds);
-}
-
-static json_t *pool_json(const struct cache_stats *c)
-{
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:b}", "slots",
-			 c->pool.slots, "free", c->pool.states[SLOT_FREE],
-			 "armed", c->pool.states[SLOT_ARMED], "ready",
-			 c->pool.states[SLOT_READY], "quarantined",
-			 c->pool.states[SLOT_QUARANTINED], "lost", 0,
-			 "size_bytes", (json_int_t)c->pool.size, "pinned",
-			 c->pool.pinned);
-}
-
-static uint64_t minus(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : 0;
-}
-
-json_t *daemon_stats(struct daemon *d)
-{
-	struct cache_stats c;
-	struct xfer_stats x;
-	struct meta_stats m;
-	struct s3_stats s;
-	struct fs_stats f;
-
-	cache_get_stats(d->cache, &c);
-	xfer_get_stats(d->xfer, &x);
-	namespace_get_stats(d->ns, &m);
-	s3_get_stats(d->s3, &s);
-	fs_get_stats(d->fs, &f);
-	return json_pack(
-		"{s:{s:I, s:I}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I},"
-		" s:{s:I, s:I, s:I, s:I, s:i, s:i}, s:o, s:I, s:I, s:I, s:I,"
-		" s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:s, s:s}}",
-		"bytes", "http", (json_int_t)x.http_bytes, "shm",
-		(json_int_t)x.shm_bytes, "requests", "get", (json_int_t)s.get,
-		"head", (json_int_t)s.head, "list", (json_int_t)s.list, "other",
-		(json_int_t)s.other, "retries", (json_int_t)s.retries, "errors",
-		(json_int_t)s.errors, "in_flight", (json_int_t)s.in_flight,
-		"reads", "count", (json_int_t)c.reads, "bytes",
-		(json_int_t)c.read_bytes, "hits", (json_int_t)c.hits,
-		"prefetched_bytes", (json_int_t)c.prefetched,
-		"waiting_for_slot", c.waiting, "filling", c.filling, "pool",
-		pool_json(&c), "quarantines", (json_int_t)c.quarantines,
-		"fences", (json_int_t)x.fences, "declines",
-		(json_int_t)x.declines, "evictions", (json_int_t)c.evictions,
-		"names", "inodes", (json_int_t)f.inodes, "open_files",
-		(json_int_t)f.open_files, "cached",
-		(json_int_t)m.names + (json_int_t)m.entries, "cpu",
-		"transfer_ns", (json_int_t)minus(s.loop_cpu_ns, x.done_cpu_ns),
-		"reply_ns", (json_int_t)x.done_cpu_ns, "transport", "mode",
-		d->cfg.transport.mode, "in_use", x.in_use);
-}
-
-json_t *daemon_status(struct daemon *d)
-{
-	struct xfer_stats x;
-	struct cache_stats c;
-	struct fs_stats f;
-	uint64_t all;
-
-	cache_get_stats(d->cache, &c);
-	xfer_get_stats(d->xfer, &x);
-	fs_get_stats(d->fs, &f);
-	all = x.http_bytes + x.shm_bytes;
-	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:b, s:b, s:I, s:i}",
-		"version", S3RDMAFS_VERSION, "source", d->source, "endpoint",
-		d->cfg.endpoint.urls.items[0], "credentials",
-		creds_origin(d->creds), "transport.mode", d->cfg.transport.mode,
-		"transport.in_use", x.in_use, "transport.rdma_percent",
-		all ? 100.0 * (double)x.shm_bytes / (double)all : 0.0,
-		"pool_bytes", (json_int_t)c.pool.size, "pool_pinned",
-		c.pool.pinned, "shared_mmap", f.direct_mmap, "uptime_seconds",
-		(json_int_t)(clock_ms() - d->started_ms) / 1000, "pid",
-		(int)getpid());
 }

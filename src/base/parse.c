@@ -131,6 +131,27 @@ static int hex_digit(char c)
 	return -1;
 }
 
+int parse_hex32(const char *s, uint64_t *out)
+{
+	uint64_t v = 0;
+
+	if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X'))
+		s += 2;
+	if (!*s)
+		return -EINVAL;
+	for (; *s; s++) {
+		const int d = hex_digit(*s);
+
+		if (d < 0)
+			return -EINVAL;
+		if (v >> 28)
+			return -ERANGE;
+		v = v << 4 | (uint64_t)d;
+	}
+	*out = v;
+	return 0;
+}
+
 int parse_hex(const char *s, unsigned char *out, size_t n)
 {
 	if (strlen(s) != 2 * n)

@@ -29,6 +29,9 @@ int parse_duration(const char *s, uint64_t *out);
 /* true/false, yes/no, on/off, 1/0. */
 int parse_bool(const char *s, bool *out);
 
+/* Up to eight hex digits, with or without 0x. */
+int parse_hex32(const char *s, uint64_t *out);
+
 /* 2 * n lower- or upper-case digits into n bytes. */
 int parse_hex(const char *s, unsigned char *out, size_t n);
 
