@@ -80,7 +80,7 @@ class Bucket:
     def _auth(self, method, path, headers):
         now = datetime.datetime.utcnow().strftime("%Y%m%dT%H%M%SZ")
         scope = "%s/us-east-1/s3/aws4_request" % now[:8]
-        headers.update({"Host": "127.0.0.1:%d" % self.gw.port,
+        headers.update({"Host": "%s:%d" % (self.gw.host, self.gw.port),
                         "x-amz-date": now,
                         "x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
         low = sorted((k.lower(), v) for k, v in headers.items())
@@ -104,7 +104,7 @@ class Bucket:
         self._auth(method, path, headers)
         headers["Content-Length"] = str(size)
         if not self.conn:
-            self.conn = http.client.HTTPConnection("127.0.0.1", self.gw.port,
+            self.conn = http.client.HTTPConnection(self.gw.host, self.gw.port,
                                                    timeout=120)
         try:
             self.conn.request(method, path, body=body, headers=headers)

@@ -170,17 +170,18 @@ class Daemon:
 
 class Gateway(Daemon):
     def __init__(self, root=None, port=None, rdma="auto", faults=(), args=(),
-                 ak=AK, sk=SK):
+                 ak=AK, sk=SK, host="127.0.0.1"):
         super().__init__("gateway")
+        self.host = host
         self.root = root or tempfile.mkdtemp(prefix="root-", dir=DIR)
         self.port = port or free_port()
         self.rdma, self.faults, self.args = rdma, list(faults), list(args)
         self.ak, self.sk = ak, sk
-        self.url = "http://127.0.0.1:%d" % self.port
+        self.url = "http://%s:%d" % (self.host, self.port)
 
     def start(self):
         cmd = [GATEWAY, "--root", self.root, "--listen",
-               "127.0.0.1:%d" % self.port, "--rdma", self.rdma]
+               "%s:%d" % (self.host, self.port), "--rdma", self.rdma]
         for f in self.faults:
             cmd += ["--fault", f]
         self.spawn(cmd + self.args, clean_env(
@@ -192,7 +193,7 @@ class Gateway(Daemon):
         if not self.alive():
             raise AssertionError("gateway ended: " + self.text()[-2000:])
         try:
-            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+            c = http.client.HTTPConnection(self.host, self.port, timeout=2)
             c.request("GET", "/")
             c.getresponse().read()
             c.close()

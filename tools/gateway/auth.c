@@ -333,5 +333,6 @@ bool auth_check(struct request *r)
 			    "and signing method.");
 		return false;
 	}
+	snprintf(r->access, sizeof(r->access), "%s", c.access);
 	return true;
 }

@@ -67,7 +67,8 @@ static int parse_option(struct fault *f, char *text)
 
 static int parse(struct fault *f, const char *text)
 {
-	static const char *const ops[] = {"get", "head", "list", "put", "any"};
+	static const char *const ops[] = {"get", "head",    "list",
+					  "put", "connect", "any"};
 	AUTO_FREE char *copy = strdup(text);
 	char *save = NULL, *part;
 	int err = -EINVAL;
@@ -127,6 +128,11 @@ static const char *kind_of(const struct request *r)
 		return "head";
 	if (!strcmp(r->method, "GET"))
 		return r->has_key ? "get" : "list";
+	/* The one that moves bytes; the object's name is not in it. */
+	if (!strcmp(r->bucket, ".hipobj-rc"))
+		return !strcmp(r->key, "ready") ? "get" : "connect";
+	if (!strcmp(r->bucket, ".s3rdma-rc"))
+		return "connect";
 	return "put";
 }
 

@@ -5,7 +5,7 @@
  *
  *   --fault OP:ACTION[=VALUE][:nth=N][:every=N][:count=N][:key=TEXT]
  *
- * OP is get, head, list, put or any.  A rule takes the requests that match
+ * OP is get, head, list, put, connect (a hand-shake of rc) or any.  A rule takes the requests that match
  * its OP and key; of these only the Nth, every Nth, or the first count.
  */
 #ifndef S3RDMAFS_GATEWAY_FAULT_H
@@ -31,7 +31,7 @@ struct fault {
 	struct fault *next;
 	enum fault_action action;
 	uint64_t value;
-	char op[8];
+	char op[12];
 	char key[128];
 	uint64_t nth, every, count; /* 0: not given */
 	uint64_t seen;              /* matching requests; atomic */

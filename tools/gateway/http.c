@@ -9,6 +9,7 @@
  * the answer.  Only one that waits for 100-continue is told at once.
  */
 #include "http.h"
+#include "ops.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -236,7 +237,8 @@ static void begin(struct request *r)
 	if (!parse_uri(r) || !auth_check(r) || !check_text(r))
 		return;
 	r->fault = fault_for(r->gw->faults, r);
-	if (fault_before(r) || !route(r))
+	if (fault_before(r) || !route(r) ||
+	    (r->op->body == BODY_OBJECT && rdma_refuse_put(r)))
 		return;
 	body_begin(r);
 }
@@ -434,6 +436,24 @@ static void peer_name(struct MHD_Connection *conn, char *out, size_t cap)
 				    ? sizeof(struct sockaddr_in6)
 				    : sizeof(struct sockaddr_in),
 			    out, (socklen_t)cap, NULL, 0, NI_NUMERICHOST);
+}
+
+bool request_peer(const struct request *r, uint8_t out[16])
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+		r->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *a = info ? info->client_addr : NULL;
+
+	if (!a)
+		return false;
+	memset(out, 0, 16);
+	if (a->sa_family == AF_INET6) {
+		memcpy(out, &((const struct sockaddr_in6 *)a)->sin6_addr, 16);
+		return true;
+	}
+	out[10] = out[11] = 0xff;
+	memcpy(out + 12, &((const struct sockaddr_in *)a)->sin_addr, 4);
+	return true;
 }
 
 /* host - - [date] "request" status bytes "referer" "agent" */

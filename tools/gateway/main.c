@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -17,13 +18,16 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "fault.h"
+#include "base/parse.h"
 #include "http.h"
+#include "nic.h"
 #include "ops.h"
 #include "rdma/shm_initiator.h"
 
 struct options {
 	const char *root, *region, *rdma, *credentials, *access_log;
-	const char *cert, *key;
+	const char *cert, *key, *device;
+	uint64_t dc_key;
 	struct http_config http;
 	struct faults *faults;
 };
@@ -34,7 +38,12 @@ static const char usage[] =
 	"  --root DIR            serve this folder: buckets are its folders\n"
 	"  --listen ADDR:PORT    where to listen (127.0.0.1:9000)\n"
 	"  --region NAME         what to say of the region (us-east-1)\n"
-	"  --rdma auto|off|shm   transports to offer (auto)\n"
+	"  --rdma auto|off|shm|rc|dc\n"
+	"                        transports to offer (auto)\n"
+	"  --rdma-device NAME    RDMA device to use; else the one that has "
+	"the\n"
+	"                        address of --listen\n"
+	"  --dc-key HEX          DC access key (0xffeeddcc)\n"
 	"  --credentials FILE    lines of ACCESSKEY:SECRET; without it\n"
 	"                        AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY\n"
 	"  --tls-cert FILE       serve https with this certificate (PEM)\n"
@@ -69,83 +78,119 @@ static int fail(int code, const char *fmt, ...)
 	return code;
 }
 
+/* Is --rdma one of the words? */
+static bool offers(const struct options *o, const char *words)
+{
+	const size_t n = strlen(o->rdma);
+	const char *p = strstr(words, o->rdma);
+
+	return n > 0 && p && !strchr(o->rdma, ' ') &&
+	       (p == words || p[-1] == ' ') && (!p[n] || p[n] == ' ');
+}
+
+/* Options whose argument is kept as it is. */
+static const struct {
+	const char *name;
+	size_t offset; /* of a const char * in struct options */
+} texts[] = {
+	{"root", offsetof(struct options, root)},
+	{"listen", offsetof(struct options, http.listen)},
+	{"region", offsetof(struct options, region)},
+	{"rdma", offsetof(struct options, rdma)},
+	{"rdma-device", offsetof(struct options, device)},
+	{"credentials", offsetof(struct options, credentials)},
+	{"tls-cert", offsetof(struct options, cert)},
+	{"tls-key", offsetof(struct options, key)},
+	{"access-log", offsetof(struct options, access_log)},
+};
+
+static bool take_text(struct options *o, const char *name, const char *value)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (strcmp(texts[i].name, name) != 0)
+			continue;
+		*(const char **)((char *)o + texts[i].offset) = value;
+		return true;
+	}
+	return false;
+}
+
+/* The others: 0, or as parse_options. */
+static int take_option(struct options *o, int c, const char *value)
+{
+	switch (c) {
+	case 'k':
+		if (parse_hex32(value, &o->dc_key))
+			return fail(2,
+				    "--dc-key %s: expected a hexadecimal "
+				    "number such as 0xffeeddcc",
+				    value);
+		return 0;
+	case 'f':
+		if (fault_add(&o->faults, value))
+			return fail(2,
+				    "--fault %s: see s3rdma-gateway(1) for "
+				    "the form",
+				    value);
+		return 0;
+	case 'd':
+		log_set_level(LOG_LEVEL_DEBUG);
+		return 0;
+	case 'V':
+		puts("s3rdma-gateway " S3RDMAFS_VERSION);
+		return -1;
+	case 'h':
+		fputs(usage, stdout);
+		return -1;
+	default:
+		return 2;
+	}
+}
+
+static int check_options(const struct options *o)
+{
+	if (!o->root)
+		return fail(2, "--root DIR is missing; try --help");
+	if (!offers(o, "auto off shm rc dc"))
+		return fail(2, "--rdma %s: expected auto, off, shm, rc or dc",
+			    o->rdma);
+	if (!o->cert != !o->key)
+		return fail(2, "--tls-cert and --tls-key go together");
+	return 0;
+}
+
 /* 0, or an exit code (with -1 for a clean end). */
 static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"root", required_argument, NULL, 'r'},
-		{"listen", required_argument, NULL, 'l'},
-		{"region", required_argument, NULL, 'R'},
+		{"root", required_argument, NULL, 't'},
+		{"listen", required_argument, NULL, 't'},
+		{"region", required_argument, NULL, 't'},
 		{"rdma", required_argument, NULL, 't'},
-		{"credentials", required_argument, NULL, 'c'},
-		{"tls-cert", required_argument, NULL, 'C'},
-		{"tls-key", required_argument, NULL, 'K'},
-		{"access-log", required_argument, NULL, 'a'},
+		{"rdma-device", required_argument, NULL, 't'},
+		{"dc-key", required_argument, NULL, 'k'},
+		{"credentials", required_argument, NULL, 't'},
+		{"tls-cert", required_argument, NULL, 't'},
+		{"tls-key", required_argument, NULL, 't'},
+		{"access-log", required_argument, NULL, 't'},
 		{"fault", required_argument, NULL, 'f'},
 		{"debug", no_argument, NULL, 'd'},
 		{"version", no_argument, NULL, 'V'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
-	int c;
+	int c, which, code = 0;
 
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		switch (c) {
-		case 'r':
-			o->root = optarg;
-			break;
-		case 'l':
-			o->http.listen = optarg;
-			break;
-		case 'R':
-			o->region = optarg;
-			break;
-		case 't':
-			o->rdma = optarg;
-			break;
-		case 'c':
-			o->credentials = optarg;
-			break;
-		case 'C':
-			o->cert = optarg;
-			break;
-		case 'K':
-			o->key = optarg;
-			break;
-		case 'a':
-			o->access_log = optarg;
-			break;
-		case 'f':
-			if (fault_add(&o->faults, optarg))
-				return fail(2,
-					    "--fault %s: see "
-					    "s3rdma-gateway(1) for the form",
-					    optarg);
-			break;
-		case 'd':
-			log_set_level(LOG_LEVEL_DEBUG);
-			break;
-		case 'V':
-			puts("s3rdma-gateway " S3RDMAFS_VERSION);
-			return -1;
-		case 'h':
-			fputs(usage, stdout);
-			return -1;
-		default:
-			return 2;
-		}
+	while (!code &&
+	       (c = getopt_long(argc, argv, "", longs, &which)) != -1) {
+		if (c != 't' || !take_text(o, longs[which].name, optarg))
+			code = take_option(o, c, optarg);
 	}
+	if (code)
+		return code;
 	if (optind < argc)
 		return fail(2, "what is \"%s\"? try --help", argv[optind]);
-	if (!o->root)
-		return fail(2, "--root DIR is missing; try --help");
-	if (strcmp(o->rdma, "auto") != 0 && strcmp(o->rdma, "off") != 0 &&
-	    strcmp(o->rdma, "shm") != 0)
-		return fail(2, "--rdma %s: this build offers auto, off and shm",
-			    o->rdma);
-	if (!o->cert != !o->key)
-		return fail(2, "--tls-cert and --tls-key go together");
-	return 0;
+	return check_options(o);
 }
 
 static int load_keys(const struct options *o, struct keyring *keys)
@@ -208,6 +253,36 @@ static int open_store(const struct options *o, struct gateway *gw)
 	return 0;
 }
 
+/* A device of the address that is listened on, if none is named. */
+static int open_nic(const struct options *o, struct gateway *gw)
+{
+	const bool named = offers(o, "rc dc") || o->device;
+	const char *colon = strrchr(o->http.listen, ':');
+	static char host[128]; /* borrowed as long as the device is */
+	char why[256];
+	struct nic_config cfg = {.initiator = {.device = o->device,
+					       .address = host,
+					       .rc = offers(o, "auto rc"),
+					       .dc = offers(o, "auto dc"),
+					       .dc_required = offers(o, "dc"),
+					       .dc_key = (uint32_t)o->dc_key},
+				 .required = named};
+	size_t n = colon ? (size_t)(colon - o->http.listen) : 0;
+	int err;
+
+	snprintf(host, sizeof(host), "%.*s", (int)n, o->http.listen);
+	if (host[0] == '[') {
+		n = strcspn(host, "]");
+		memmove(host, host + 1, n);
+		host[n - 1] = '\0';
+	}
+	err = nic_new(&cfg, &gw->nic, why, sizeof(why));
+	if (err)
+		return fail(1, "--rdma %s: %s", o->rdma, why);
+	gw->rc = cfg.initiator.rc;
+	return 0;
+}
+
 static int start(struct options *o, struct gateway *gw, struct http **http)
 {
 	int err = load_keys(o, &gw->keys);
@@ -230,10 +305,15 @@ static int start(struct options *o, struct gateway *gw, struct http **http)
 		if (!o->http.tls_cert || !o->http.tls_key)
 			return fail(1, "cannot read %s or %s", o->cert, o->key);
 	}
-	if (strcmp(o->rdma, "off") != 0) {
+	if (offers(o, "auto shm")) {
 		err = shm_server_new(&gw->shm);
 		if (err)
 			return fail(1, "shm: %s", strerror(-err));
+	}
+	if (offers(o, "auto rc dc")) {
+		err = open_nic(o, gw);
+		if (err)
+			return err;
 	}
 	err = http_start(&o->http, gw, http);
 	if (err)
@@ -260,6 +340,7 @@ int main(int argc, char **argv)
 {
 	struct options o = {.region = "us-east-1",
 			    .rdma = "auto",
+			    .dc_key = 0xffeeddcc,
 			    .http = {.listen = "127.0.0.1:9000"}};
 	struct gateway gw = {.log_fd = -1};
 	struct http *http = NULL;
@@ -286,6 +367,7 @@ int main(int argc, char **argv)
 		wait_for_signal(&set);
 	http_stop(http);
 	rdma_wait_for_late();
+	nic_free(gw.nic);
 	shm_server_free(gw.shm);
 	if (gw.store)
 		store_close(gw.store);

@@ -42,6 +42,13 @@ void op_list_uploads(struct request *r);
 /* rdma.c */
 void op_shm_connect(struct request *r);
 
+/* rdma_connect.c */
+void op_rc_connect(struct request *r);
+void op_rc_disconnect(struct request *r);
+void op_rc_prepare(struct request *r);
+void op_rc_ready(struct request *r);
+void op_rc_cancel(struct request *r);
+
 /* Opens what x-amz-copy-source names and checks its conditions; false after
  * an error answer. */
 bool copy_source_open(struct request *r, int *fd, struct store_meta *meta);
@@ -65,5 +72,8 @@ void rdma_wait_for_late(void);
  * the answer is complete (moved, or refused). */
 bool rdma_try_get(struct request *r, int fd, uint64_t off, uint64_t len,
 		  bool ranged);
+
+/* An upload that comes with a token is refused: true when it was. */
+bool rdma_refuse_put(struct request *r);
 
 #endif

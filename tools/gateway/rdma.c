@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a request's token meets the transports. */
+#include "rdma.h"
+
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +31,45 @@ void op_shm_connect(struct request *r)
 	r->status = 200;
 }
 
+bool rdma_is_peers(const struct request *r, const uint8_t gid[TOKEN_GID])
+{
+	uint8_t peer[16];
+
+	return !nic_gid_is_address(gid) ||
+	       (request_peer(r, peer) && !memcmp(peer, gid, sizeof(peer)));
+}
+
+void rdma_reply_errno(struct request *r, int err)
+{
+	reply_clear(r);
+	switch (err) {
+	case -EINVAL:
+	case -ESTALE:
+		reply_error(r, "InvalidRdmaToken",
+			    "The token's session, key or window is not valid");
+		break;
+	case -EPERM:
+		reply_error(r, "InvalidRdmaToken",
+			    "The token's connection is another's");
+		break;
+	case -EBUSY:
+		reply_error(r, "SlowDown", "No room for one more transfer");
+		break;
+	case -EIO:
+		reply_error(r, "RDMATransferFailed", "The transfer failed");
+		break;
+	default:
+		reply_errno(r, err);
+	}
+}
+
+void rdma_unsupported(struct request *r, const char *why)
+{
+	reply_clear(r);
+	reply_error(r, "NotImplemented", "%s", why);
+	reply_header(r, "x-amz-rdma-protocol-status", "unsupported");
+}
+
 static void moved(struct request *r, uint64_t len, bool ranged)
 {
 	reply_header(r, "x-amz-rdma-reply", "%d", ranged ? 206 : 200);
@@ -40,12 +82,12 @@ static void declined(struct request *r)
 	reply_header(r, "x-amz-rdma-reply", "501");
 }
 
-/* A write that comes after the answer, as from a stalled server. */
+/* ---- writes that come late, on purpose ---- */
+
 struct late {
-	struct shm_server *shm;
-	char *token;
-	int fd;
-	uint64_t off, len, ms;
+	uint64_t ms;
+	void (*work)(void *ctx);
+	void *ctx;
 };
 
 static pthread_mutex_t late_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -66,78 +108,181 @@ void rdma_wait_for_late(void)
 		pthread_cond_wait(&late_ended, &late_lock);
 }
 
-static void *write_late(void *arg)
+static void *run_late(void *arg)
 {
 	struct late *l = arg;
 
 	pthread_detach(pthread_self());
 	gateway_sleep_ms(l->ms);
-	/* Refused once the client has revoked the key: that is the point. */
-	shm_server_read(l->shm, l->token, l->fd, l->off, l->len);
-	close(l->fd);
-	free(l->token);
+	l->work(l->ctx);
 	free(l);
 	count_late(-1);
 	return NULL;
 }
 
-static void start_late(struct request *r, const char *token, int fd,
-		       uint64_t off, uint64_t len)
+void rdma_start_late(struct request *r, uint64_t ms, void (*work)(void *ctx),
+		     void *ctx)
 {
 	struct late *l = calloc(1, sizeof(*l));
 
 	reply_clear(r);
 	reply_error(r, "InternalError", "injected");
-	if (!l)
-		return;
-	*l = (struct late){r->gw->shm, strdup(token), dup(fd),
-			   off,        len,           r->fault->value};
 	count_late(1);
-	if (thread_start(NULL, "late", write_late, l)) {
-		count_late(-1);
-		close(l->fd);
-		free(l->token);
+	if (l)
+		*l = (struct late){ms, work, ctx};
+	if (!l || thread_start(NULL, "late", run_late, l)) {
+		work(ctx);
 		free(l);
+		count_late(-1);
 	}
 }
 
-bool rdma_try_get(struct request *r, int fd, uint64_t off, uint64_t len,
-		  bool ranged)
-{
-	const char *token = request_header(r, "x-amz-rdma-token");
-	int err;
+/* ---- one transfer ---- */
 
-	if (!token || fault_is(r, FAULT_IGNORE_TOKEN) || len == 0)
-		return false;
+/* All that it takes, so that it can also be done later. */
+struct transfer {
+	struct gateway *gw;
+	char token[TOKEN_MAX];
+	char owner[128];
+	struct initiator_source from;
+};
+
+static int by_nic(const struct transfer *t, enum token_kind kind)
+{
+	struct initiator *i = nic_enter(t->gw->nic);
+	struct token_conn conn;
+	struct token_dc dc;
+	int err = -EINVAL;
+
+	if (!i)
+		return -EOPNOTSUPP;
+	if (kind == TOKEN_KIND_DC && !token_dc_parse(t->token, &dc))
+		err = initiator_write_dc(i, &dc, &t->from);
+	else if (kind == TOKEN_KIND_CONN && !token_conn_parse(t->token, &conn))
+		err = initiator_write_conn(i, t->owner, &conn, &t->from);
+	nic_leave(t->gw->nic);
+	return err;
+}
+
+static int carry_out(const struct transfer *t)
+{
+	const enum token_kind kind = token_kind(t->token);
+
+	if (kind != TOKEN_KIND_SHM)
+		return by_nic(t, kind);
+	return t->gw->shm ? shm_server_read(t->gw->shm, t->token, t->from.fd,
+					    t->from.off, t->from.len)
+			  : -EOPNOTSUPP;
+}
+
+/* Refused once the client has revoked the key: that is the point. */
+static void carry_out_late(void *ctx)
+{
+	struct transfer *t = ctx;
+
+	carry_out(t);
+	close(t->from.fd);
+	free(t);
+}
+
+static void start_late(struct request *r, const struct transfer *t)
+{
+	struct transfer *copy = malloc(sizeof(*copy));
+
+	if (!copy) {
+		reply_errno(r, -ENOMEM);
+		return;
+	}
+	*copy = *t;
+	copy->from.fd = dup(t->from.fd);
+	rdma_start_late(r, r->fault->value, carry_out_late, copy);
+}
+
+/* Forms that no transfer here can come of.  True when the answer is set. */
+static bool refuse_form(struct request *r, const char *token)
+{
+	struct token_dc dc;
+
+	switch (token_kind(token)) {
+	case TOKEN_KIND_RC:
+		rdma_unsupported(r, "This form of token needs a hand-shake: "
+				    "hipobj-rc-v2 is spoken here");
+		return true;
+	case TOKEN_KIND_LIBFABRIC:
+		rdma_unsupported(r, "libfabric tokens are not spoken here");
+		return true;
+	case TOKEN_KIND_NONE:
+		rdma_reply_errno(r, -EINVAL);
+		return true;
+	case TOKEN_KIND_DC:
+		if (!token_dc_parse(token, &dc) && rdma_is_peers(r, dc.gid))
+			return false;
+		rdma_reply_errno(r, -EINVAL);
+		return true;
+	case TOKEN_KIND_SHM:
+	case TOKEN_KIND_CONN:
+		break;
+	}
+	return false;
+}
+
+static bool faulty(struct request *r, const struct transfer *t, bool ranged)
+{
 	if (fault_is(r, FAULT_REFUSE_TOKEN)) {
 		reply_clear(r);
 		declined(r);
 		reply_error(r, "NotImplemented", "injected");
 		return true;
 	}
-	if (!r->gw->shm || strncmp(token, "shm:", 4) != 0) {
-		/* Not a form that this server moves: the body does. */
-		declined(r);
-		return false;
-	}
 	if (fault_is(r, FAULT_LATE)) {
-		start_late(r, token, fd, off, len);
+		start_late(r, t);
 		return true;
 	}
 	if (fault_is(r, FAULT_LIE)) {
-		moved(r, len, ranged);
+		moved(r, t->from.len, ranged);
 		return true;
 	}
-	err = shm_server_read(r->gw->shm, token, fd, off, len);
-	if (!err) {
-		moved(r, len, ranged);
-	} else {
-		reply_clear(r);
-		if (err == -EINVAL || err == -ESTALE)
-			reply_error(r, "InvalidRdmaToken",
-				    "The token's session or key is not valid");
-		else
-			reply_errno(r, err);
+	return false;
+}
+
+bool rdma_try_get(struct request *r, int fd, uint64_t off, uint64_t len,
+		  bool ranged)
+{
+	const char *token = request_header(r, "x-amz-rdma-token");
+	struct transfer t = {.gw = r->gw, .from = {fd, off, len}};
+	int err;
+
+	if (!token || fault_is(r, FAULT_IGNORE_TOKEN) || len == 0)
+		return false;
+	if (strlen(token) >= sizeof(t.token)) {
+		rdma_reply_errno(r, -EINVAL);
+		return true;
 	}
+	snprintf(t.token, sizeof(t.token), "%s", token);
+	snprintf(t.owner, sizeof(t.owner), "%s", r->access);
+	if (faulty(r, &t, ranged) || refuse_form(r, token))
+		return true;
+	err = carry_out(&t);
+	if (err == -EOPNOTSUPP) {
+		/* Not what this server moves now: the body does. */
+		declined(r);
+		return false;
+	}
+	if (!err)
+		moved(r, len, ranged);
+	else
+		rdma_reply_errno(r, err);
+	return true;
+}
+
+bool rdma_refuse_put(struct request *r)
+{
+	/* The bytes would have to be fetched from the client.  Storing the
+	 * empty body instead would be the worst answer of all. */
+	if (!request_header(r, "x-amz-rdma-token"))
+		return false;
+	declined(r);
+	reply_error(r, "NotImplemented",
+		    "A token cannot be given for an upload here");
 	return true;
 }

@@ -31,6 +31,7 @@
 struct gateway;
 struct request;
 struct faults;
+struct nic;
 struct fault;
 
 /* Whose keys open the door.  Constant once the server runs. */
@@ -47,6 +48,8 @@ struct gateway {
 	const char *region;
 	struct faults *faults;
 	struct shm_server *shm; /* NULL when off */
+	struct nic *nic;        /* likewise */
+	bool rc;                /* offer RC connections and hipobj-rc-v2 */
 	int log_fd;             /* access log, or -1 */
 };
 
@@ -112,6 +115,7 @@ struct request {
 	bool begun, failed, body_done;
 
 	/* Of the signature. */
+	char access[128]; /* whose it is */
 	bool presigned;
 	unsigned char signing_key[SIGV4_HASH];
 	char date[SIGV4_DATE];
@@ -165,6 +169,9 @@ void keyring_free(struct keyring *k);
 const char *keyring_find(const struct keyring *k, const char *access);
 /* Is a header among those that the signature covers? */
 bool auth_covers(const struct request *r, const char *header);
+
+/* The address that the request came from, IPv4 mapped into IPv6. */
+bool request_peer(const struct request *r, uint8_t out[16]);
 
 /* route.c: sets op, or answers an error. */
 bool route(struct request *r);

@@ -156,18 +156,42 @@ static const char *const not_ours[] = {
 	"website",
 };
 
+/* Paths of our own and of the hand-shakes: no bucket can have their names. */
+static const struct {
+	const char *place, *key;
+	struct op op;
+} own[] = {
+	{".s3rdma", "shm", {"ShmConnect", BODY_NONE, op_shm_connect}},
+	{".s3rdma-rc", "connect", {"RcConnect", BODY_NONE, op_rc_connect}},
+	{".s3rdma-rc",
+	 "disconnect",
+	 {"RcDisconnect", BODY_NONE, op_rc_disconnect}},
+	{".hipobj-rc", "prepare", {"RcPrepare", BODY_NONE, op_rc_prepare}},
+	{".hipobj-rc", "ready", {"RcReady", BODY_NONE, op_rc_ready}},
+	{".hipobj-rc", "cancel", {"RcCancel", BODY_NONE, op_rc_cancel}},
+};
+
+static bool route_own(struct request *r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		if (strcmp(r->method, "POST") != 0 ||
+		    strcmp(r->bucket, own[i].place) != 0 ||
+		    strcmp(r->key, own[i].key) != 0)
+			continue;
+		r->op = &own[i].op;
+		return true;
+	}
+	return false;
+}
+
 bool route(struct request *r)
 {
-	static const struct op shm = {"ShmConnect", BODY_NONE, op_shm_connect};
 	const enum place place = !r->bucket[0] ? SERVICE
 				 : r->has_key  ? OBJECT
 					       : BUCKET;
 
-	if (!strcmp(r->bucket, ".s3rdma") && !strcmp(r->key, "shm") &&
-	    !strcmp(r->method, "POST")) {
-		r->op = &shm;
+	if (route_own(r))
 		return true;
-	}
 	for (size_t i = 0; i < ARRAY_SIZE(not_ours); i++) {
 		if (!request_param(r, not_ours[i]) ||
 		    (!strcmp(not_ours[i], "tagging") && place == OBJECT &&
