@@ -160,14 +160,24 @@ static int outcome_error(const struct s3_verdict *v)
 	return v->err == -ERANGE ? -ESTALE : v->err;
 }
 
+/* An alarm, but not one a request: 1st, 2nd, 4th, 8th ... */
+static void tell_overrun(struct xfer *x)
+{
+	const uint64_t n = atomic_fetch_add(&x->overruns, 1) + 1;
+
+	if ((n & (n - 1)) == 0)
+		log_error("transport: the server says that it wrote more than "
+			  "the window holds (%llu times so far)",
+			  (unsigned long long)n);
+}
+
 /* Charges the offer's rail, and nobody else. */
 static void note(struct xfer_get *g, const struct classify_result *r)
 {
 	struct xfer *x = g->xfer;
 
 	if (r->overrun)
-		log_error("transport: the server says that it wrote more than "
-			  "the window holds");
+		tell_overrun(x);
 	if (r->declined)
 		atomic_fetch_add(&x->declines, 1);
 	session_note(g->offer.session, &g->offer,

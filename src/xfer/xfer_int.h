@@ -19,7 +19,7 @@ struct xfer {
 	struct pair_gets *pairs; /* owned */
 
 	atomic_ullong bytes[XFER_PATHS];
-	atomic_ullong declines, unknowns, done_cpu_ns;
+	atomic_ullong declines, unknowns, overruns, done_cpu_ns;
 };
 
 #endif
