@@ -93,14 +93,32 @@ static enum staging_pages pages_of(const char *word)
 				      : STAGING_TRANSPARENT;
 }
 
+/* Where the NICs are that will fill the pool. */
+static void find_nodes(const struct config_list *devices,
+		       struct staging_config *out)
+{
+	for (size_t i = 0; i < devices->n && out->nnodes < RDMA_NODES; i++) {
+		const int node = rdma_device_node(devices->items[i]);
+
+		if (node < 0 || node >= 64) {
+			out->nnodes = 0;
+			return;
+		}
+		out->nodes[out->nnodes++] = node;
+	}
+}
+
 static int make_cache(struct daemon *d, char *why, size_t cap)
 {
-	const struct cache_config c = {
+	struct cache_config c = {
 		.staging = {.size = d->cfg.staging.host,
 			    .slot = d->cfg.staging.slot,
 			    .pages = pages_of(d->cfg.staging.hugepages)},
 		.prefetch_max = d->cfg.read.prefetch_max};
-	const int err = cache_new(&c, &d->cache);
+	int err;
+
+	find_nodes(&d->cfg.transport.devices, &c.staging);
+	err = cache_new(&c, &d->cache);
 
 	if (err)
 		snprintf(why, cap,

@@ -139,12 +139,12 @@ int parse_hex32(const char *s, uint64_t *out)
 		s += 2;
 	if (!*s)
 		return -EINVAL;
-	for (; *s; s++) {
+	for (size_t n = 0; *s; s++, n++) {
 		const int d = hex_digit(*s);
 
 		if (d < 0)
 			return -EINVAL;
-		if (v >> 28)
+		if (n == 8)
 			return -ERANGE;
 		v = v << 4 | (uint64_t)d;
 	}

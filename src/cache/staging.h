@@ -44,6 +44,9 @@ struct staging_config {
 	size_t size; /* of the pool, bytes */
 	size_t slot; /* of a big slot, bytes; a power of two */
 	enum staging_pages pages;
+	/* The NUMA nodes of the NICs: big slots lie on them in turn. */
+	int nodes[RDMA_NODES];
+	unsigned int nnodes;
 };
 
 struct staging_stats {

@@ -18,6 +18,8 @@
 #define TIMEOUT 16
 #define AHS 256
 
+struct handle;
+
 struct dci {
 	struct path path; /* first */
 	struct ibv_qp *qp;
@@ -26,7 +28,7 @@ struct dci {
 	bool busy, stale; /* under initiator->lock; stale: reset it first */
 
 	/* Of the transfer that goes on. */
-	struct ibv_ah *ah;
+	struct handle *handle;
 	uint32_t dctn;
 };
 
@@ -34,14 +36,14 @@ struct dci {
  * look-up of the MAC. */
 struct handle {
 	struct qp_peer peer;
-	struct ibv_ah *ah; /* owned */
+	struct ibv_ah *ah;  /* owned; NULL: an empty place */
+	unsigned int users; /* transfers that go on by it */
 };
 
 struct dcis {
 	struct initiator *initiator; /* borrowed */
 	struct dci dcis[DCIS];
-	/* Under initiator->lock; never dropped while the device lives. */
-	struct handle handles[AHS];
+	struct handle handles[AHS]; /* under initiator->lock */
 };
 
 static int post(struct path *p, struct initiator *i, const struct write *w)
@@ -53,7 +55,7 @@ static int post(struct path *p, struct initiator *i, const struct write *w)
 	d->ex->wr_flags = IBV_SEND_SIGNALED;
 	ibv_wr_rdma_write(d->ex, w->rkey, w->addr);
 	/* Each work request names its target. */
-	mlx5dv_wr_set_dc_addr(d->mlx5, d->ah, d->dctn, i->dc_key);
+	mlx5dv_wr_set_dc_addr(d->mlx5, d->handle->ah, d->dctn, i->dc_key);
 	ibv_wr_set_sge(d->ex, i->mr->lkey, (uintptr_t)w->from, w->len);
 	return -ibv_wr_complete(d->ex);
 }
@@ -176,25 +178,56 @@ void dcis_free(struct dcis *d)
 	free(d);
 }
 
-/* Under lock: the handle for the peer, made when it is new.  NULL: full, or
- * the peer cannot be reached. */
-static struct ibv_ah *handle_for(struct initiator *i,
-				 const struct qp_peer *peer)
+/* Under lock: the place of the peer's handle, or one that can be made so; NULL
+ * when all are in use. */
+static struct handle *find_handle(struct dcis *d, const struct qp_peer *peer)
 {
-	struct ibv_ah_attr attr;
+	struct handle *vacant = NULL;
 
 	for (unsigned int k = 0; k < AHS; k++) {
-		struct handle *h = &i->dcis->handles[k];
+		struct handle *h = &d->handles[k];
 
-		if (h->ah && (h->peer.lid != peer->lid ||
-			      memcmp(h->peer.gid, peer->gid, 16) != 0))
+		if (h->ah && h->peer.lid == peer->lid &&
+		    !memcmp(h->peer.gid, peer->gid, 16))
+			return h;
+		/* An empty one rather than one that must be emptied. */
+		if (h->users == 0 && (!vacant || (vacant->ah && !h->ah)))
+			vacant = h;
+	}
+	if (vacant && vacant->ah) {
+		ibv_destroy_ah(vacant->ah);
+		vacant->ah = NULL;
+	}
+	return vacant;
+}
+
+/* Under lock.  NULL: the peer cannot be reached, or there is no room. */
+static struct handle *handle_for(struct initiator *i,
+				 const struct qp_peer *peer)
+{
+	struct handle *h = find_handle(i->dcis, peer);
+	struct ibv_ah_attr attr;
+
+	if (h && !h->ah) {
+		qp_path(i->device, peer, &attr);
+		h->ah = ibv_create_ah(i->device->pd, &attr);
+		h->peer = *peer;
+	}
+	return h && h->ah ? h : NULL;
+}
+
+/* Under lock: one that is free and good; *all says whether none is busy. */
+static struct dci *find_dci(struct initiator *i, bool *all_idle)
+{
+	*all_idle = true;
+	for (unsigned int k = 0; k < DCIS; k++) {
+		struct dci *d = &i->dcis->dcis[k];
+
+		*all_idle &= !d->busy;
+		if (d->busy || (d->stale && restart(i, d)))
 			continue;
-		if (!h->ah) {
-			qp_path(i->device, peer, &attr);
-			h->ah = ibv_create_ah(i->device->pd, &attr);
-			h->peer = *peer;
-		}
-		return h->ah;
+		d->stale = false;
+		return d;
 	}
 	return NULL;
 }
@@ -203,33 +236,32 @@ static int claim(struct initiator *i, const struct token_dc *t,
 		 struct dci **out)
 {
 	struct qp_peer peer = {.lid = t->lid};
+	struct dci *d;
+	bool all_idle;
 
 	memcpy(peer.gid, t->gid, sizeof(peer.gid));
 	LOCK_SCOPE(&i->lock);
-	for (;;) {
-		if (i->broken)
-			return -EIO;
-		for (unsigned int k = 0; k < DCIS; k++) {
-			struct dci *d = &i->dcis->dcis[k];
-
-			if (d->busy)
-				continue;
-			d->ah = handle_for(i, &peer);
-			if (!d->ah || (d->stale && restart(i, d)))
-				return -EIO;
-			d->stale = false;
-			d->dctn = t->dctn;
-			d->busy = true;
-			*out = d;
-			return 0;
-		}
+	while (!i->broken && !(d = find_dci(i, &all_idle))) {
+		if (all_idle)
+			return -EIO; /* none can be reset any more */
 		pthread_cond_wait(&i->changed, &i->lock);
 	}
+	if (i->broken)
+		return -EIO;
+	d->handle = handle_for(i, &peer);
+	if (!d->handle)
+		return -EIO;
+	d->handle->users++;
+	d->dctn = t->dctn;
+	d->busy = true;
+	*out = d;
+	return 0;
 }
 
 static void unclaim(struct initiator *i, struct dci *d, bool failed)
 {
 	LOCK_SCOPE(&i->lock);
+	d->handle->users--;
 	d->stale = failed;
 	d->busy = false;
 	pthread_cond_broadcast(&i->changed);

@@ -188,6 +188,14 @@ static int numa_of(const char *ibdev_path)
 	return node;
 }
 
+int rdma_device_node(const char *device)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "/sys/class/infiniband/%s", device);
+	return strchr(device, '/') ? -1 : numa_of(path);
+}
+
 static void describe(struct device *d)
 {
 	const struct ibv_device *dev = d->ctx->device;
@@ -221,6 +229,7 @@ int device_open(const char *device, const struct route *route,
 	d->port = (uint8_t)best.entry.port_num;
 	d->gid_index = (uint8_t)best.entry.gid_index;
 	d->gid = best.entry.gid;
+	d->gid_type = best.entry.gid_type;
 	d->lid = best.port.lid;
 	d->mtu = best.port.active_mtu;
 	d->infiniband = best.port.link_layer == IBV_LINK_LAYER_INFINIBAND;
@@ -263,7 +272,7 @@ static bool gid_is_ours(struct device *d)
 	struct ibv_gid_entry e;
 
 	return !ibv_query_gid_ex(d->ctx, d->port, d->gid_index, &e, 0) &&
-	       !memcmp(e.gid.raw, d->gid.raw, 16);
+	       e.gid_type == d->gid_type && !memcmp(e.gid.raw, d->gid.raw, 16);
 }
 
 static void on_event(struct device *d, const struct ibv_async_event *e)

@@ -22,6 +22,7 @@ struct device {
 	uint8_t port;
 	uint8_t gid_index;
 	union ibv_gid gid;
+	uint32_t gid_type; /* enum ibv_gid_type */
 	uint16_t lid;
 	enum ibv_mtu mtu;
 	bool infiniband;

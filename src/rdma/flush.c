@@ -9,6 +9,7 @@
 #include "rdma/qp.h"
 
 #define PATIENCE_MS 1000
+#define SENDS 4 /* some may be given up, and still be there */
 
 struct flush {
 	struct ibv_cq *cq;       /* owned */
@@ -16,6 +17,7 @@ struct flush {
 	struct ibv_mr *arena_mr; /* owned */
 	struct ibv_mr *byte_mr;  /* owned */
 	char byte;
+	uint64_t number; /* of the last read; under lock */
 
 	pthread_mutex_t lock; /* one read at a time; it waits for the NIC */
 };
@@ -43,7 +45,7 @@ int flush_new(struct device *d, const struct rdma_arena *arena,
 	if (!f)
 		return -ENOMEM;
 	pthread_mutex_init(&f->lock, NULL);
-	f->cq = ibv_create_cq(d->ctx, 4, NULL, NULL, 0);
+	f->cq = ibv_create_cq(d->ctx, 2 * SENDS, NULL, NULL, 0);
 	for (int i = 0; i < 2 && f->cq; i++)
 		f->qps[i] = qp_new(
 			d, &(struct qp_caps){.cq = f->cq,
@@ -80,6 +82,23 @@ void flush_free(struct flush *f)
 	free(f);
 }
 
+/* The completion of the read of that number; those of earlier ones, which
+ * were given up, are thrown away. */
+static int await(struct flush *f, uint64_t number, uint64_t until)
+{
+	struct ibv_wc wc;
+	int n;
+
+	do {
+		n = ibv_poll_cq(f->cq, 1, &wc);
+		if (n < 0)
+			return -EIO;
+		if (n == 1 && wc.wr_id == number)
+			return wc.status == IBV_WC_SUCCESS ? 0 : -EIO;
+	} while (n == 1 || clock_ms() < until);
+	return -EIO;
+}
+
 int flush_read(struct flush *f, const void *addr)
 {
 	struct ibv_sge sge = {(uintptr_t)&f->byte, 1, f->byte_mr->lkey};
@@ -89,15 +108,13 @@ int flush_read(struct flush *f, const void *addr)
 		.opcode = IBV_WR_RDMA_READ,
 		.send_flags = IBV_SEND_SIGNALED,
 		.wr.rdma = {(uintptr_t)addr, f->arena_mr->rkey}};
-	const uint64_t until = clock_ms() + PATIENCE_MS;
 	struct ibv_send_wr *bad;
-	struct ibv_wc wc;
-	int n = 0;
 
 	LOCK_SCOPE(&f->lock);
+	wr.wr_id = ++f->number;
+	/* Late completions hold places in the queue. */
+	await(f, wr.wr_id, 0);
 	if (ibv_post_send(f->qps[0], &wr, &bad))
 		return -EIO;
-	while (n == 0 && clock_ms() < until)
-		n = ibv_poll_cq(f->cq, 1, &wc);
-	return n == 1 && wc.status == IBV_WC_SUCCESS ? 0 : -EIO;
+	return await(f, wr.wr_id, clock_ms() + PATIENCE_MS);
 }

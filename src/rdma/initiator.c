@@ -105,6 +105,7 @@ static bool drain(struct initiator *i, struct path *path, struct wait *w)
 	/* The NIC has lost them: what they name can never be used again. */
 	log_error("rdma: %s does not complete its writes", i->place);
 	i->broken = true;
+	pthread_cond_broadcast(&i->changed);
 	return false;
 }
 
@@ -362,8 +363,10 @@ bool initiator_alive(struct initiator *i)
 	const bool alive = device_alive(i->device);
 
 	LOCK_SCOPE(&i->lock);
-	if (!alive)
+	if (!alive) {
 		i->broken = true;
+		pthread_cond_broadcast(&i->changed);
+	}
 	return !i->broken;
 }
 

@@ -2,9 +2,11 @@
 /*
  * Deregistering is the fence.  The trap behind it: the kernel keeps keys it
  * took back, and the next registration of the same size may get one again,
- * which would bring a stale token back to life.  So keys are remembered for
- * the hold time, and one that comes back early is parked: registered over a
- * page that nobody reads, until its time is over.
+ * which would bring a stale token back to life.  A stale write names key and
+ * address: so a key is harmful to the region that it belonged to, and to no
+ * other.  Those pairs are remembered for the hold time.  Where a registration
+ * brings one back, scratch memory takes the key out of the way until the
+ * region has found another.
  *
  * While keys are tried the region is in quarantine, so that a write that
  * slips in under a recycled one is read by nobody.
@@ -19,18 +21,14 @@
 
 #include "base/clock.h"
 
-#define TRIES 16
-#define PARKED_MAX 64
-#define DEAD_MAX 4096 /* keys remembered; the oldest makes room */
+#define HELD_MAX 256    /* keys out of the way at a time */
+#define DEAD_MAX 16384  /* pairs remembered; a power of two */
+#define DEAD_PROBES 128 /* places where a pair may stand */
 
 struct dead_key {
 	uint32_t key;
+	unsigned int region;
 	uint64_t until_ms; /* 0: an empty place */
-};
-
-struct parked {
-	struct ibv_mr *mr; /* owned */
-	uint64_t until_ms;
 };
 
 struct mem {
@@ -41,9 +39,8 @@ struct mem {
 	_Atomic uint32_t *rkeys; /* owned */
 	unsigned int n;
 
-	struct dead_key *dead; /* owned ring of DEAD_MAX */
-	unsigned int next_dead;
-	struct parked parked[PARKED_MAX];
+	struct dead_key *dead; /* owned, DEAD_MAX of them, hashed */
+	struct ibv_mr *held[HELD_MAX];
 	void *scratch; /* owned: as large as the largest region */
 	size_t scratch_len;
 };
@@ -77,70 +74,86 @@ static int deregister(struct mem *m, unsigned int region)
 	return 0;
 }
 
-static void remember(struct mem *m, uint32_t key, uint64_t now_ms)
+static struct dead_key *dead_place(const struct mem *m, uint32_t key,
+				   unsigned int region, unsigned int probe)
 {
-	m->dead[m->next_dead] = (struct dead_key){key, now_ms + MEM_HOLD_MS};
-	m->next_dead = (m->next_dead + 1) % DEAD_MAX;
+	const uint32_t h = (key * 2654435761U) ^ (region * 40503U);
+
+	return &m->dead[(h + probe) & (DEAD_MAX - 1)];
 }
 
-static bool died_lately(const struct mem *m, uint32_t key, uint64_t now_ms)
+/* False when there is no room: too many died lately. */
+static bool remember(struct mem *m, uint32_t key, unsigned int region,
+		     uint64_t now_ms)
 {
-	for (unsigned int i = 0; i < DEAD_MAX; i++)
-		if (m->dead[i].key == key && m->dead[i].until_ms > now_ms)
-			return true;
+	for (unsigned int i = 0; i < DEAD_PROBES; i++) {
+		struct dead_key *d = dead_place(m, key, region, i);
+
+		if (d->until_ms > now_ms)
+			continue;
+		*d = (struct dead_key){key, region, now_ms + MEM_HOLD_MS};
+		return true;
+	}
 	return false;
 }
 
-static void unpark_old(struct mem *m, uint64_t now_ms)
+static bool died_lately(const struct mem *m, uint32_t key, unsigned int region,
+			uint64_t now_ms)
 {
-	for (unsigned int i = 0; i < PARKED_MAX; i++)
-		if (m->parked[i].mr && m->parked[i].until_ms <= now_ms &&
-		    !ibv_dereg_mr(m->parked[i].mr))
-			m->parked[i].mr = NULL;
-}
+	for (unsigned int i = 0; i < DEAD_PROBES; i++) {
+		const struct dead_key *d = dead_place(m, key, region, i);
 
-/* Registers the scratch memory, of the same length, in the hope of the key
- * that was just given back.  What it gets is kept until its time is over. */
-static void park(struct mem *m, size_t len, uint64_t now_ms)
-{
-	for (unsigned int i = 0; i < PARKED_MAX; i++) {
-		struct parked *p = &m->parked[i];
-
-		if (p->mr)
-			continue;
-		p->mr = register_at(m, m->scratch, len);
-		p->until_ms = now_ms + MEM_HOLD_MS;
-		return;
+		if (d->key == key && d->region == region &&
+		    d->until_ms > now_ms)
+			return true;
 	}
+	return false;
 }
 
-int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms)
+/* Registers the region until its key is a fresh one; *nheld is how many keys
+ * scratch memory holds meanwhile. */
+static int find_fresh_key(struct mem *m, unsigned int region, uint64_t now_ms,
+			  unsigned int *nheld)
 {
 	size_t len;
 	int err;
 
 	rdma_region(m->arena, region, &len);
-	unpark_old(m, now_ms);
-	if (m->mrs[region]) {
-		const uint32_t old = m->mrs[region]->rkey;
-
-		err = deregister(m, region);
-		if (err)
-			return err;
-		remember(m, old, now_ms);
-	}
-	for (int i = 0; i < TRIES; i++) {
-		err = register_region(m, region);
-		if (err)
+	while (*nheld < HELD_MAX) {
+		if (register_region(m, region))
 			return -EAGAIN;
-		if (!died_lately(m, m->mrs[region]->rkey, now_ms))
+		if (!died_lately(m, m->mrs[region]->rkey, region, now_ms))
 			return 0;
 		err = deregister(m, region);
 		if (err)
 			return err;
-		park(m, len, now_ms);
+		/* In the hope of the key that was just given back. */
+		m->held[*nheld] = register_at(m, m->scratch, len);
+		if (!m->held[*nheld])
+			return -EAGAIN;
+		++*nheld;
 	}
 	return -EAGAIN;
+}
+
+int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms)
+{
+	unsigned int nheld = 0;
+	int err;
+
+	if (m->mrs[region]) {
+		/* Remembered first: a key that nothing remembers must not die. */
+		if (!remember(m, m->mrs[region]->rkey, region, now_ms))
+			return -EAGAIN;
+		err = deregister(m, region);
+		if (err)
+			return err;
+	}
+	err = find_fresh_key(m, region, now_ms, &nheld);
+	/* What cannot be given back is kept by the device's context. */
+	while (nheld > 0)
+		ibv_dereg_mr(m->held[--nheld]);
+	return err;
 }
 
 uint32_t mem_rkey(const struct mem *m, unsigned int region)
@@ -205,9 +218,6 @@ void mem_free(struct mem *m)
 	 * closed next. */
 	for (unsigned int i = 0; m->mrs && i < m->n; i++)
 		deregister(m, i);
-	for (unsigned int i = 0; i < PARKED_MAX; i++)
-		if (m->parked[i].mr)
-			ibv_dereg_mr(m->parked[i].mr);
 	if (m->scratch)
 		munmap(m->scratch, m->scratch_len);
 	free(m->mrs);

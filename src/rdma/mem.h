@@ -24,9 +24,9 @@ uint32_t mem_rkey(const struct mem *m, unsigned int region);
 
 /*
  * Kills the region's key: when it returns 0 the NIC writes to that memory
- * under no key that was ever told to anybody within the hold time, and the
- * region has a new one.  -EAGAIN: the old key is dead but no fresh one was to
- * be had; call again.  Another error: the old key may be alive.
+ * under no key that any token of the region has had within the hold time, and
+ * it has a new one.  -EAGAIN: not now; call again.  Another error: the old key
+ * may be alive.
  */
 int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms);
 

@@ -55,7 +55,11 @@ int nic_flush(struct rdma *r, unsigned int region, size_t off)
 
 	if (!n->flush)
 		return 0;
-	return flush_read(n->flush, rdma_region(r->arena, region, &len) + off);
+	if (!flush_read(n->flush, rdma_region(r->arena, region, &len) + off))
+		return 0;
+	/* Its pair is of no more use: the session is to be made anew. */
+	atomic_store(&n->device->dead, true);
+	return -EIO;
 }
 
 const struct rdma_place *nic_place(const struct rdma *r)

@@ -19,6 +19,7 @@
 #include "rdma/rc.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,6 +102,9 @@ int rdma_rc_open(const struct rdma_want *want, const struct rdma_arena *arena,
 	if (!err) {
 		rc->cq = ibv_create_cq(rc->nic.device->ctx, 4, NULL, NULL, 0);
 		err = rc->cq ? 0 : -errno;
+		if (err)
+			snprintf(why, cap, "%s: no completion queue: %s",
+				 rc->nic.device->place.device, strerror(-err));
 	}
 	if (err) {
 		rc_close(&rc->nic.rdma);

@@ -63,8 +63,9 @@ void conns_reap(struct initiator *i, bool all)
 		{
 			struct conn *c = container_of(e, struct conn, link);
 
+			/* It may have been used since the clock was read. */
 			if (c->users > 0 ||
-			    !(all || c->ended || now - c->used_ms > IDLE_MS))
+			    !(all || c->ended || now > c->used_ms + IDLE_MS))
 				continue;
 			list_del(&c->link);
 			list_add(&dead, &c->link);

@@ -48,6 +48,9 @@ unsigned int rdma_regions(const struct rdma_arena *a);
 /* The NUMA node of a region, or -1. */
 int rdma_region_node(const struct rdma_arena *a, unsigned int region);
 
+/* The NUMA node of a device by its name, or -1. */
+int rdma_device_node(const char *device);
+
 struct rdma;
 
 /* Where a session stands: for people, and for who must use the same NIC. */

@@ -281,15 +281,22 @@ int token_rc_parse(const char *s, struct token_rc *out)
 		return -EINVAL;
 	memcpy(bare, text, TOKEN_RC);
 	bare[TOKEN_RC] = '\0';
-	if (parse_hex(bare, raw, sizeof(raw)) || raw[0] != 1)
+	if (parse_hex(bare, raw, sizeof(raw)) || raw[0] != 1 ||
+	    get_le(raw + 1, 4) > 0xffffff)
 		return -EINVAL;
 	addr = get_le(raw + 25, 8);
 	len = get_le(raw + 33, 8);
 	if (addr + len < addr)
 		return -EINVAL;
-	if (text[TOKEN_RC] && (!has_suffix(text, TOKEN_RC, &to, &size) ||
-			       !narrow(&addr, &len, to, size)))
+	if (text[TOKEN_RC] && !has_suffix(text, TOKEN_RC, &to, &size))
 		return -EINVAL;
+	/* A token that names a pair alone leaves the window to the suffix. */
+	if (text[TOKEN_RC] && len == 0 && to + size >= to) {
+		addr = to;
+		len = size;
+	} else if (text[TOKEN_RC] && !narrow(&addr, &len, to, size)) {
+		return -EINVAL;
+	}
 	*out = (struct token_rc){.qpn = (uint32_t)get_le(raw + 1, 4),
 				 .rkey = (uint32_t)get_le(raw + 21, 4),
 				 .addr = addr,

@@ -27,26 +27,30 @@ static struct classify_result result(enum classify_verdict v, bool fence,
 }
 
 /* Row 9: what stands in the window is nothing. */
-static struct classify_result failed(bool overrun)
+static struct classify_result failed(void)
 {
-	return (struct classify_result){.verdict = CLASSIFY_RETRY,
-					.fence = true,
-					.fault = true,
-					.overrun = overrun};
+	return (struct classify_result){
+		.verdict = CLASSIFY_RETRY, .fence = true, .fault = true};
+}
+
+static struct classify_result overran(void)
+{
+	struct classify_result r = failed();
+
+	r.overrun = true;
+	return r;
 }
 
 /* Bytes were moved, says the server: all that were asked for? */
 static struct classify_result moved(const struct classify_input *in)
 {
 	const struct s3_answer *a = in->answer;
-	const bool counted = a->has_reply_bytes;
 
-	if (a->body > STRAY_BODY || !classify_range_fits(in) ||
-	    (counted && a->reply_bytes > in->len))
-		return failed(counted && a->reply_bytes > in->len);
+	if (a->body > STRAY_BODY || !classify_range_fits(in))
+		return failed();
 	/* Row 4.  Every request ends within the object, so that its end is no
 	 * reason; but the answer is certain. */
-	if (counted && a->reply_bytes < in->len)
+	if (a->has_reply_bytes && a->reply_bytes < in->len)
 		return result(CLASSIFY_RESEND, false, true);
 	return result(CLASSIFY_MOVED, false, false);
 }
@@ -75,14 +79,14 @@ static struct classify_result with_token(const struct classify_input *in)
 	case S3_REPLY_FAILED:
 		break;
 	}
-	return failed(false);
+	return failed();
 }
 
 /* Did the token have a part in this failure, or was it any 5xx? */
 static struct classify_result server_failed(const struct classify_input *in)
 {
 	const struct s3_answer *a = in->answer;
-	struct classify_result r = failed(false);
+	struct classify_result r = failed();
 
 	r.fault = a->reply == S3_REPLY_FAILED || strcasestr(a->code, "rdma");
 	return r;
@@ -112,8 +116,12 @@ struct classify_result classify_get(const struct classify_input *in)
 			return result(CLASSIFY_UNSENT, false, false);
 		if (!in->token)
 			return result(CLASSIFY_RETRY, false, false);
-		return failed(false); /* row 1 */
+		return failed(); /* row 1 */
 	}
+	/* Whatever else it says: bytes were written that nobody asked for. */
+	if (in->token && (a->status == 200 || a->status == 206) &&
+	    a->has_reply_bytes && a->reply_bytes > in->len)
+		return overran();
 	if (other_version(in))
 		return result(CLASSIFY_STALE, in->token, false);
 	if (a->status == 200 || a->status == 206) {
@@ -128,7 +136,7 @@ struct classify_result classify_get(const struct classify_input *in)
 		return result(CLASSIFY_RESEND, false, true);
 	/* InvalidRdmaToken: it is the token that was refused, not the GET. */
 	if (in->token && a->status == 400)
-		return result(CLASSIFY_RESEND, false, false);
+		return result(CLASSIFY_RESEND, false, true);
 	if (is_outcome(a->status))
 		return result(CLASSIFY_OUTCOME, false, false);
 	if (in->token)

@@ -195,15 +195,28 @@ static bool is_lost(const struct xfer_get *g)
 	       g->call.answer.status == 400;
 }
 
-static void conclude(struct xfer_get *g, const struct classify_result *r)
+/* What is no fault of the rail, nor a word of the server's about RDMA. */
+static void excuse(const struct xfer_get *g, struct classify_result *r)
+{
+	/* We broke it off: no memory for a body, or too long a one. */
+	if (g->call.answer.curl == CURLE_WRITE_ERROR)
+		r->fault = false;
+	/* Another connection is made at once. */
+	if (is_lost(g) && g->offer.path == XFER_BY_RC)
+		r->declined = false;
+}
+
+static void conclude(struct xfer_get *g, const struct classify_result *result)
 {
 	struct xfer *x = g->xfer;
 	const struct s3_answer *a = &g->call.answer;
+	struct classify_result copy = *result, *r = &copy;
 	/* Replaced memory has no token out. */
 	const bool fence = r->fence && !g->replaced;
 	const struct s3_verdict v = s3_error_classify(a->curl, a->status,
 						      a->code);
 
+	excuse(g, r);
 	if (g->has_token)
 		note(g, r);
 	if (fence)

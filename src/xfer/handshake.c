@@ -72,13 +72,18 @@ static int take_bytes(struct handshake *h, const char *v)
 
 static int take_protocol(struct handshake *h, const char *v)
 {
-	h->v2 = !strcmp(v, HANDSHAKE_V2);
+	const bool v2 = !strcmp(v, HANDSHAKE_V2);
+
+	if (h->has_protocol && h->v2 != v2)
+		return -EPROTO;
+	h->has_protocol = true;
+	h->v2 = v2;
 	return 0;
 }
 
 static int take_status(struct handshake *h, const char *v)
 {
-	h->unsupported = !strcasecmp(v, "unsupported");
+	h->unsupported |= !strcasecmp(v, "unsupported");
 	return 0;
 }
 
@@ -111,26 +116,34 @@ void handshake_take(void *arg, const char *name, const char *value)
 			h->bad = true;
 }
 
+/* Who is at the other end, and in which session. */
+static int check_peer(const struct handshake *h)
+{
+	static const uint8_t zero[TOKEN_GID];
+	struct token_rc t;
+
+	if (h->bad || !h->session[0] || !h->has_psn ||
+	    token_rc_parse(h->token, &t) || (t.qpn == 0 && h->qpn == 0) ||
+	    (t.qpn != 0 && h->qpn != 0 && t.qpn != h->qpn) ||
+	    !memcmp(t.gid, zero, sizeof(zero)))
+		return -EPROTO;
+	return 0;
+}
+
 int handshake_check_connect(const struct handshake *h)
 {
 	struct token_rc t;
 
-	if (h->bad || !h->session[0] || !h->has_psn ||
-	    token_rc_parse(h->token, &t) || t.qpn == 0)
+	/* The pair's number must stand in the token: nothing else carries it
+	 * into rdma_rc_accept. */
+	if (check_peer(h) || token_rc_parse(h->token, &t) || t.qpn == 0)
 		return -EPROTO;
 	return 0;
 }
 
 int handshake_check_prepare(const struct handshake *h)
 {
-	static const uint8_t zero[TOKEN_GID];
-	struct token_rc t;
-
-	if (h->bad || !h->v2 || !h->session[0] || !h->has_psn ||
-	    token_rc_parse(h->token, &t) || (t.qpn == 0 && h->qpn == 0) ||
-	    !memcmp(t.gid, zero, sizeof(zero)))
-		return -EPROTO;
-	return 0;
+	return h->v2 ? check_peer(h) : -EPROTO;
 }
 
 int handshake_check_final(const struct handshake *h, uint32_t cookie,

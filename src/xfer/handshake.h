@@ -16,7 +16,7 @@ struct handshake {
 	bool bad;         /* a field was malformed or came twice */
 	bool v2;          /* x-amz-rdma-protocol says hipobj-rc-v2 */
 	bool unsupported; /* x-amz-rdma-protocol-status */
-	bool has_psn, has_cookie, has_bytes;
+	bool has_psn, has_cookie, has_bytes, has_protocol;
 	char token[TOKEN_MAX]; /* behind "200:", "" when none came */
 	char session[TOKEN_CONN + 1];
 	uint32_t psn, qpn, cookie;

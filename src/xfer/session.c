@@ -84,6 +84,14 @@ static void try_open(struct session *s)
 		tell(s, why);
 }
 
+/* A new connection begins with a clean sheet. */
+static void forgive(struct session *s)
+{
+	LOCK_SCOPE(&s->lock);
+	s->health = (struct health){0};
+	s->why[0] = '\0';
+}
+
 /* An rc session whose connection has gone gets another. */
 static void reconnect(struct session *s)
 {
@@ -95,7 +103,7 @@ static void reconnect(struct session *s)
 		return;
 	r = session_connect(s, s->open.rdma, why, sizeof(why));
 	if (r == OPEN_DONE) {
-		set_why(s, "");
+		forgive(s);
 		log_info("transport: rc is connected again");
 		return;
 	}
