@@ -32,7 +32,7 @@ struct wire {
 extern const struct wire wire_shm, wire_dc;
 void wire_shm_start(void);
 void wire_shm_stop(void);
-void wire_dc_start(void);
+void wire_dc_start(bool recycle);
 void wire_dc_stop(void);
 
 struct server_stats {

@@ -4,9 +4,10 @@
  * with a pool of 16 slots, against a server that writes when it must not any
  * more (server.h).  Every byte that a reader gets is checked.
  *
- *   torture shm|dc OPERATIONS
+ *   torture shm|dc|dc-recycle OPERATIONS
  *
- * OPERATIONS are requests with a token.  Exit 0 when no byte was wrong and
+ * dc-recycle is dc with a NIC that gives dead memory keys out again as soon as
+ * it can.  OPERATIONS are requests with a token.  Exit 0 when no byte was wrong and
  * every slot came back.
  */
 #include <stdatomic.h>
@@ -178,7 +179,7 @@ static int report(struct xfer *x, bool back, const struct cache_stats *c)
 
 int main(int argc, char **argv)
 {
-	const bool dc = argc == 3 && !strcmp(argv[1], "dc");
+	const bool dc = argc == 3 && !strncmp(argv[1], "dc", 2);
 	const struct xfer_config cfg = {.mode = dc ? XFER_DC : XFER_SHM,
 					.devices = {"mlx5_0"},
 					.ndevices = dc,
@@ -194,11 +195,14 @@ int main(int argc, char **argv)
 	int rc;
 
 	if (argc != 3) {
-		fputs("usage: torture shm|dc OPERATIONS\n", stderr);
+		fputs("usage: torture shm|dc|dc-recycle OPERATIONS\n", stderr);
 		return 2;
 	}
 	log_set_level(LOG_LEVEL_ERROR);
-	(dc ? wire_dc_start : wire_shm_start)();
+	if (dc)
+		wire_dc_start(!strcmp(argv[1], "dc-recycle"));
+	else
+		wire_shm_start();
 	s3 = server_new(dc ? &wire_dc : &wire_shm, LOOPS);
 	if (cache_new(&pool, &cache) ||
 	    xfer_new(&cfg, s3, cache_arena(cache), &x))

@@ -5,7 +5,7 @@
 #include "base/parse.h"
 #include "unit.h"
 
-enum kind { U64, SIZE, DURATION, OCTAL, BOOL };
+enum kind { U64, SIZE, DURATION, OCTAL, HEX32, BOOL };
 
 static const struct {
 	enum kind kind;
@@ -67,6 +67,30 @@ static const struct {
 	{OCTAL, "0x1", -EINVAL, 0},
 	{OCTAL, "", -EINVAL, 0},
 	{OCTAL, "-1", -EINVAL, 0},
+	{HEX32, "0", 0, 0},
+	{HEX32, "0x0", 0, 0},
+	{HEX32, "00000001", 0, 1},
+	{HEX32, "ffeeddcc", 0, 0xffeeddcc},
+	{HEX32, "0xffeeddcc", 0, 0xffeeddcc},
+	{HEX32, "0XFFEEDDCC", 0, 0xffeeddcc},
+	{HEX32, "fFeE", 0, 0xffee},
+	{HEX32, "ffffffff", 0, UINT32_MAX},
+	{HEX32, "100000000", -ERANGE, 0},
+	{HEX32, "0x100000000", -ERANGE, 0},
+	{HEX32, "ffffffffffffffffffffffff", -ERANGE, 0},
+	{HEX32, "", -EINVAL, 0},
+	{HEX32, "0x", -EINVAL, 0},
+	{HEX32, "x1", -EINVAL, 0},
+	{HEX32, "0x0x1", -EINVAL, 0},
+	{HEX32, "00x1", -EINVAL, 0},
+	{HEX32, "0xg", -EINVAL, 0},
+	{HEX32, "-1", -EINVAL, 0},
+	{HEX32, "+1", -EINVAL, 0},
+	{HEX32, " 1", -EINVAL, 0},
+	{HEX32, "1 ", -EINVAL, 0},
+	{HEX32, "0x 1", -EINVAL, 0},
+	{HEX32, "1h", -EINVAL, 0},
+	{HEX32, "#1", -EINVAL, 0},
 	{BOOL, "true", 0, 1},
 	{BOOL, "YES", 0, 1},
 	{BOOL, "on", 0, 1},
@@ -102,6 +126,9 @@ START_TEST(row)
 	case OCTAL:
 		err = parse_octal(text, &o);
 		v = o;
+		break;
+	case HEX32:
+		err = parse_hex32(text, &v);
 		break;
 	case BOOL:
 		err = parse_bool(text, &b);

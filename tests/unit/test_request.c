@@ -273,6 +273,226 @@ START_TEST(token_is_signed)
 }
 END_TEST
 
+/* Sorted as they are, without a name twice. */
+static const struct {
+	const char *what;
+	struct s3_header headers[S3_HEADERS_MAX];
+	unsigned int n;
+	const char *names; /* all that is signed */
+} mores[] = {
+	{"none",
+	 {{NULL, NULL}},
+	 0,
+	 "host;if-match;range;x-amz-content-sha256;x-amz-date"},
+	{"before all others",
+	 {{"accept", "a"}},
+	 1,
+	 "accept;host;if-match;range;x-amz-content-sha256;x-amz-date"},
+	{"behind all others",
+	 {{"x-scal-rdma", "t"}},
+	 1,
+	 "host;if-match;range;x-amz-content-sha256;x-amz-date;x-scal-rdma"},
+	{"amidst",
+	 {{"if-none-match", "t"}},
+	 1,
+	 "host;if-match;if-none-match;range;x-amz-content-sha256;x-amz-date"},
+	{"ObjectScale's",
+	 {{"x-rdma-info", "t"}},
+	 1,
+	 "host;if-match;range;x-amz-content-sha256;x-amz-date;x-rdma-info"},
+	{"the performance tool's",
+	 {{"x-amz-meta-rdma-token", "t"}},
+	 1,
+	 "host;if-match;range;x-amz-content-sha256;x-amz-date;"
+	 "x-amz-meta-rdma-token"},
+	{"NooBaa's",
+	 {{"x-amz-rdma-agent", "cuobj"}, {"x-amz-rdma-token", "t"}},
+	 2,
+	 "host;if-match;range;x-amz-content-sha256;x-amz-date;"
+	 "x-amz-rdma-agent;x-amz-rdma-token"},
+	{"the wrong way round",
+	 {{"x-amz-rdma-token", "t"}, {"x-amz-rdma-agent", "cuobj"}},
+	 2,
+	 "host;if-match;range;x-amz-content-sha256;x-amz-date;"
+	 "x-amz-rdma-agent;x-amz-rdma-token"},
+	{"a name that begins another",
+	 {{"rangel", "2"}, {"x-amz-date-of", "3"}, {"hos", "1"}},
+	 3,
+	 "hos;host;if-match;range;rangel;x-amz-content-sha256;x-amz-date;"
+	 "x-amz-date-of"},
+	{"hipObject's PREPARE",
+	 {{"x-amz-rdma-cookie", "DEADBEEF"},
+	  {"x-amz-rdma-offset", "0"},
+	  {"x-amz-rdma-op", "GET"},
+	  {"x-amz-rdma-protocol", "hipobj-rc-v2"},
+	  {"x-amz-rdma-psn", "00ABCD"},
+	  {"x-amz-rdma-size", "4194304"},
+	  {"x-amz-rdma-target", "/b/k"},
+	  {"x-amz-rdma-token", "01"}},
+	 8,
+	 "host;if-match;range;x-amz-content-sha256;x-amz-date;"
+	 "x-amz-rdma-cookie;x-amz-rdma-offset;x-amz-rdma-op;"
+	 "x-amz-rdma-protocol;x-amz-rdma-psn;x-amz-rdma-size;"
+	 "x-amz-rdma-target;x-amz-rdma-token"},
+	{"as many as there may be, backwards",
+	 {{"z", "10"},
+	  {"y", "9"},
+	  {"x-b", "8"},
+	  {"x-amz-c", "7"},
+	  {"x-a", "6"},
+	  {"s", "5"},
+	  {"o", "4"},
+	  {"i", "3"},
+	  {"b", "2"},
+	  {"a", "1"}},
+	 S3_HEADERS_MAX,
+	 "a;b;host;i;if-match;o;range;s;x-a;x-amz-c;x-amz-content-sha256;"
+	 "x-amz-date;x-b;y;z"},
+};
+
+/* The signature of what stands on the wire, made without request.c. */
+static void sign_wire(const char *hash, char out[SIGV4_HEX])
+{
+	static char names[REQUEST_HEADERS][64];
+	struct sigv4_header h[REQUEST_HEADERS];
+	struct sigv4_request r = {.method = "GET",
+				  .path = "/b/k",
+				  .query = "",
+				  .headers = h,
+				  .payload_hash = hash};
+	unsigned char key[SIGV4_HASH];
+	char date[SIGV4_DATE], scope[128];
+
+	for (unsigned int i = 0; i < wire.nheaders; i++) {
+		const char *colon = strstr(wire.headers[i], ": ");
+
+		ck_assert_ptr_nonnull(colon);
+		snprintf(names[i], sizeof(names[i]), "%.*s",
+			 (int)(colon - wire.headers[i]), wire.headers[i]);
+		h[i] = (struct sigv4_header){names[i], colon + 2};
+		if (strcmp(names[i], "Authorization") != 0)
+			r.nheaders++;
+	}
+	/* The one that is not signed is the last. */
+	ck_assert_uint_eq(r.nheaders + 1, wire.nheaders);
+	sigv4_format_date(NOW, date);
+	sigv4_scope(date, cfg.region, scope, sizeof(scope));
+	sigv4_signing_key(auth.creds.secret_key, date, cfg.region, key);
+	ck_assert_int_eq(sigv4_sign(&r, key, date, scope, out), 0);
+}
+
+static void check_more(const struct s3_call *c, int row)
+{
+	const char *names;
+	char expected[SIGV4_HEX];
+	const size_t n = strlen(mores[row].names);
+
+	build(c);
+	names = strstr(header("Authorization"), "SignedHeaders=") + 14;
+	ck_assert_msg(!strncmp(names, mores[row].names, n) && names[n] == ',',
+		      "%s: %s", mores[row].what, names);
+	for (unsigned int i = 0; i < c->nheaders; i++)
+		ck_assert_pstr_eq(header(c->headers[i].name),
+				  c->headers[i].value);
+	sign_wire(header("x-amz-content-sha256"), expected);
+	ck_assert_str_eq(signature(), expected);
+}
+
+START_TEST(more)
+{
+	struct s3_call c = {.method = S3_GET,
+			    .bucket = "b",
+			    .key = "k",
+			    .headers = mores[_i].headers,
+			    .nheaders = mores[_i].n,
+			    .if_match = "\"e\"",
+			    .range_len = 1};
+
+	check_more(&c, _i);
+	c.is_grant = true;
+	check_more(&c, _i);
+}
+END_TEST
+
+/* Every header there can be, and Authorization. */
+START_TEST(most_headers)
+{
+	const struct s3_call c = {.method = S3_GET,
+				  .bucket = "b",
+				  .key = "k",
+				  .headers = mores[_i].headers,
+				  .nheaders = mores[_i].n,
+				  .is_grant = true,
+				  .if_match = "\"e\"",
+				  .range_len = 1};
+
+	strcpy(auth.creds.session_token, "session");
+	build(&c);
+	ck_assert_uint_eq(wire.nheaders, 7 + mores[_i].n);
+	ck_assert(is_signed("x-amz-security-token"));
+	for (unsigned int i = 0; i < c.nheaders; i++)
+		ck_assert(is_signed(c.headers[i].name));
+}
+END_TEST
+
+START_TEST(values_are_signed)
+{
+	struct s3_header h[] = {{"x-amz-rdma-psn", "000001"},
+				{"x-scal-rdma", "t"}};
+	const struct s3_call c = {.method = S3_POST,
+				  .path = "/.hipobj-rc/prepare",
+				  .headers = h,
+				  .nheaders = 2,
+				  .is_grant = true};
+	char first[SIGV4_HEX], second[SIGV4_HEX];
+
+	build(&c);
+	strcpy(first, signature());
+	h[0].value = "000002";
+	build(&c);
+	strcpy(second, signature());
+	ck_assert_str_ne(first, second);
+	h[0].value = "000001";
+	h[1].value = "u";
+	build(&c);
+	ck_assert_str_ne(first, signature());
+	h[1].value = "t";
+	build(&c);
+	ck_assert_str_eq(first, signature());
+}
+END_TEST
+
+/* The payload is unsigned exactly when memory is granted, whatever the
+ * headers and the credentials are. */
+static const struct {
+	bool is_grant, has_token, anonymous;
+	enum s3_method method;
+} grants[] = {
+	{false, false, false, S3_GET},  {false, true, false, S3_GET},
+	{true, false, false, S3_GET},   {true, true, false, S3_GET},
+	{false, false, true, S3_GET},   {true, true, true, S3_GET},
+	{false, false, false, S3_HEAD}, {false, false, false, S3_POST},
+	{true, true, false, S3_POST},
+};
+
+START_TEST(grant)
+{
+	const struct s3_call c = {.method = grants[_i].method,
+				  .bucket = "b",
+				  .key = "k",
+				  .headers = &token_header,
+				  .nheaders = grants[_i].has_token,
+				  .is_grant = grants[_i].is_grant};
+
+	auth.creds.anonymous = grants[_i].anonymous;
+	build(&c);
+	ck_assert_str_eq(header("x-amz-content-sha256"),
+			 grants[_i].is_grant ? "UNSIGNED-PAYLOAD"
+					     : SIGV4_EMPTY_SHA256);
+	ck_assert(!!header("x-amz-rdma-token") == grants[_i].has_token);
+}
+END_TEST
+
 START_TEST(session_token_is_signed)
 {
 	const struct s3_call c = {.method = S3_HEAD, .bucket = "b", .key = "k"};
@@ -421,6 +641,10 @@ int main(void)
 	ADD_ROWS(tc, range, ranges);
 	tcase_add_test(tc, plain_request);
 	tcase_add_test(tc, token_is_signed);
+	ADD_ROWS(tc, more, mores);
+	ADD_ROWS(tc, most_headers, mores);
+	tcase_add_test(tc, values_are_signed);
+	ADD_ROWS(tc, grant, grants);
 	tcase_add_test(tc, session_token_is_signed);
 	tcase_add_test(tc, longest_session_token);
 	tcase_add_test(tc, anonymous);
