@@ -291,7 +291,7 @@ int token_rc_parse(const char *s, struct token_rc *out)
 	if (text[TOKEN_RC] && !has_suffix(text, TOKEN_RC, &to, &size))
 		return -EINVAL;
 	/* A token that names a pair alone leaves the window to the suffix. */
-	if (text[TOKEN_RC] && len == 0 && to + size >= to) {
+	if (text[TOKEN_RC] && len == 0 && size > 0 && to + size >= to) {
 		addr = to;
 		len = size;
 	} else if (text[TOKEN_RC] && !narrow(&addr, &len, to, size)) {
