@@ -21,6 +21,7 @@ struct choice {
 	struct ibv_gid_entry entry;
 	struct ibv_port_attr port;
 	int rank;
+	bool down; /* one would have done, were its port not down */
 };
 
 static bool is_zero(const uint8_t gid[16])
@@ -83,6 +84,9 @@ static void try_port(struct ibv_context *ctx, struct ibv_device *device,
 	struct ibv_port_attr port;
 	int rank;
 
+	/* An address vector has eight bits for it. */
+	if (e->gid_index > UINT8_MAX)
+		return;
 	if (ibv_query_port(ctx, (uint8_t)e->port_num, &port))
 		return;
 	g.infiniband = port.link_layer == IBV_LINK_LAYER_INFINIBAND;
@@ -91,13 +95,14 @@ static void try_port(struct ibv_context *ctx, struct ibv_device *device,
 	if (rank <= best->rank)
 		return;
 	if (port.state != IBV_PORT_ACTIVE) {
+		best->down = true;
 		reason(why, cap, "port %u of %s is %s", e->port_num,
 		       ibv_get_device_name(device), state_name(port.state));
 		return;
 	}
 	if (best->ctx != ctx && best->ctx)
 		ibv_close_device(best->ctx);
-	*best = (struct choice){ctx, *e, port, rank};
+	*best = (struct choice){ctx, *e, port, rank, false};
 }
 
 static void try_device(struct ibv_device *device, const struct route *route,
@@ -169,7 +174,7 @@ static int choose(const char *device, const struct route *route,
 		explain(device, route, list ? n : 0, why, cap);
 	if (list)
 		ibv_free_device_list(list);
-	return best->rank ? 0 : -ENODEV;
+	return best->rank ? 0 : best->down ? -ENETDOWN : -ENODEV;
 }
 
 static int numa_of(const char *ibdev_path)

@@ -49,7 +49,8 @@ int device_rank(const struct device_gid *g, const struct route *route,
 
 /*
  * Opens the best port for the route; device NULL means any that the route
- * goes over.  Returns 0, or -errno with a sentence for people in why.
+ * goes over.  Returns 0, or -errno with a sentence for people in why: -ENETDOWN
+ * when a port is down that would have done, -ENODEV when there is none.
  */
 int device_open(const char *device, const struct route *route,
 		struct device **out, char *why, size_t cap);

@@ -299,8 +299,12 @@ static int start(struct initiator *i, const struct initiator_config *cfg,
 			return err;
 	}
 	i->stop_fd = eventfd(0, EFD_CLOEXEC);
-	err = thread_start(&i->thread, "rdma", run, i);
+	err = i->stop_fd < 0 ? -errno
+			     : thread_start(&i->thread, "rdma", run, i);
 	i->started = !err;
+	if (err)
+		snprintf(why, cap, "%s: no thread: %s", i->place,
+			 strerror(-err));
 	return err;
 }
 
@@ -373,6 +377,11 @@ bool initiator_alive(struct initiator *i)
 bool initiator_has_dc(const struct initiator *i)
 {
 	return i->dcis != NULL;
+}
+
+bool initiator_is_infiniband(const struct initiator *i)
+{
+	return i->device->infiniband;
 }
 
 const char *initiator_place(const struct initiator *i)

@@ -36,6 +36,8 @@ void initiator_free(struct initiator *i);
 /* False once the NIC has failed or gone: free it, and try for another. */
 bool initiator_alive(struct initiator *i);
 bool initiator_has_dc(const struct initiator *i);
+/* InfiniBand's GIDs are no addresses; RoCE's are, link-local ones too. */
+bool initiator_is_infiniband(const struct initiator *i);
 /* "mlx5_0 port 1, GID ::ffff:192.0.2.1" */
 const char *initiator_place(const struct initiator *i);
 

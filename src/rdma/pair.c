@@ -5,8 +5,9 @@
  * where it is, given one receive for the last write's immediate, destroyed.
  *
  * A queue pair number comes back after a while, and with it, perhaps, a
- * packet of the transfer that had it before.  The first packet number is
- * therefore chosen far from those that the number had lately.
+ * packet of the transfer that had it before.  The first packet numbers of both
+ * directions must therefore lie far from those that the number had lately:
+ * ours is chosen so, and a server's that is near is refused.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,17 +25,17 @@
 #define FAR (1U << 20) /* packets: 4 GiB of them */
 
 struct rdma_pair {
-	struct rc *rc;     /* borrowed */
-	struct ibv_cq *cq; /* owned */
-	struct ibv_qp *qp; /* owned; NULL once destroyed */
-	uint32_t psn;
+	struct rc *rc;          /* borrowed */
+	struct ibv_cq *cq;      /* owned */
+	struct ibv_qp *qp;      /* owned; NULL once destroyed */
+	uint32_t psn, peer_psn; /* first packets; peer_psn 0: not known */
 };
 
 static struct {
 	pthread_mutex_t lock;
 	/* Under lock. */
 	struct {
-		uint32_t qpn, psn;
+		uint32_t qpn, psn, peer_psn;
 	} ring[RETIRED];
 	unsigned int next;
 } retired = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -46,11 +47,22 @@ static bool near(uint32_t a, uint32_t b)
 	return d < FAR || d > TOKEN_PSN_MAX - FAR;
 }
 
+/* Under retired.lock. */
 static bool met_before(uint32_t qpn, uint32_t psn)
 {
 	for (unsigned int i = 0; i < RETIRED; i++)
 		if (retired.ring[i].qpn == qpn &&
 		    near(psn, retired.ring[i].psn))
+			return true;
+	return false;
+}
+
+static bool peer_met_before(uint32_t qpn, uint32_t psn)
+{
+	LOCK_SCOPE(&retired.lock);
+	for (unsigned int i = 0; i < RETIRED; i++)
+		if (retired.ring[i].qpn == qpn && retired.ring[i].peer_psn &&
+		    near(psn, retired.ring[i].peer_psn))
 			return true;
 	return false;
 }
@@ -66,11 +78,12 @@ static uint32_t choose_psn(uint32_t qpn)
 	return psn;
 }
 
-static void retire(uint32_t qpn, uint32_t psn)
+static void retire(uint32_t qpn, uint32_t psn, uint32_t peer_psn)
 {
 	LOCK_SCOPE(&retired.lock);
 	retired.ring[retired.next].qpn = qpn;
 	retired.ring[retired.next].psn = psn;
+	retired.ring[retired.next].peer_psn = peer_psn;
 	retired.next = (retired.next + 1) % RETIRED;
 }
 
@@ -128,8 +141,11 @@ int rdma_pair_connect(struct rdma_pair *p, const char *token, uint32_t qpn,
 	peer.qpn = t.qpn ? t.qpn : qpn;
 	peer.lid = t.lid;
 	memcpy(peer.gid, t.gid, sizeof(peer.gid));
-	if (!peer.qpn)
+	if (!peer.qpn || !psn)
 		return -EPROTO;
+	if (peer_met_before(p->qp->qp_num, psn))
+		return -EAGAIN;
+	p->peer_psn = psn;
 	err = qp_connect(p->rc->nic.device, p->qp, &peer, p->psn);
 	/* For the immediate of the last write; the data goes by address. */
 	return err ? err : -ibv_post_recv(p->qp, &wr, &bad);
@@ -161,7 +177,7 @@ int rdma_pair_free(struct rdma_pair *p)
 
 		if (err)
 			return err > 0 ? -err : -EIO;
-		retire(qpn, p->psn);
+		retire(qpn, p->psn, p->peer_psn);
 	}
 	if (p->cq)
 		ibv_destroy_cq(p->cq);

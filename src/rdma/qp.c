@@ -8,10 +8,11 @@
 
 #define HOP_LIMIT 64
 #define MIN_RNR_TIMER 12
-/* 4.096 us << 17 is half a second, seven times: an emulated or crowded NIC
- * answers in that, and a dead peer is given up within five seconds. */
+/* 4.096 us << 17 is half a second, six times: an emulated or crowded NIC
+ * answers in that, and a dead peer is given up within five seconds.  Not seven
+ * times: to soft-RoCE that means for ever. */
 #define TIMEOUT 17
-#define RETRIES 7
+#define RETRIES 6
 
 struct ibv_qp *qp_new(struct device *d, const struct qp_caps *caps)
 {

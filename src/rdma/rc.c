@@ -150,7 +150,8 @@ int rdma_rc_accept(struct rdma *r, const char *conn, const char *token,
 	struct token_rc t;
 	int err;
 
-	if (!rc->qp || strlen(conn) != TOKEN_CONN || token_rc_parse(token, &t))
+	if (!rc->qp || strlen(conn) != TOKEN_CONN ||
+	    token_rc_parse(token, &t) || !t.qpn || !psn)
 		return -EPROTO;
 	peer.qpn = t.qpn;
 	peer.lid = t.lid;

@@ -135,6 +135,8 @@ int rdma_pair_new(struct rdma *r, struct rdma_pair **out, char token[TOKEN_MAX],
 /* What READY must say of the window. */
 void rdma_pair_window(const struct rdma_pair *p, unsigned int region,
 		      uint32_t *qpn, uint64_t *addr, uint32_t *rkey);
+/* -EAGAIN: a late packet of an earlier transfer could be taken for one of
+ * this one's; another pair will do. */
 int rdma_pair_connect(struct rdma_pair *p, const char *token, uint32_t qpn,
 		      uint32_t psn);
 /* Has the last write come, with this cookie?  Waits for timeout_ms at most:

@@ -124,12 +124,13 @@ void exec_arm(struct exec *x, struct s3_call *call, const struct s3_config *cfg)
 	curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS,
 			 (long)(call->timeout_ms ? call->timeout_ms
 						 : cfg->attempt_timeout_ms));
-	/* Connections are kept apart by it: one of another address is not
-	 * reused. */
+	/* One that is bound elsewhere is not reused for it; but a request that
+	 * does not care may get any, bound ones too: hence fresh. */
 	snprintf(local, sizeof(local), "host!%s",
 		 call->local ? call->local : "");
 	curl_easy_setopt(x->easy, CURLOPT_INTERFACE,
 			 call->local ? local : NULL);
+	curl_easy_setopt(x->easy, CURLOPT_FRESH_CONNECT, call->fresh ? 1L : 0L);
 	curl_easy_setopt(x->easy, CURLOPT_URL, x->wire.url);
 	curl_easy_setopt(x->easy, CURLOPT_HTTPHEADER, x->slist);
 }

@@ -217,6 +217,8 @@ static void conclude(struct xfer_get *g, const struct classify_result *result)
 						      a->code);
 
 	excuse(g, r);
+	/* Its neighbours in the pool may hang on the same dead wire. */
+	g->fresh = a->curl != CURLE_OK;
 	if (g->has_token)
 		note(g, r);
 	if (fence)
@@ -296,6 +298,7 @@ static void submit(struct xfer_get *g)
 		.is_grant = granted,
 		.url_pin = granted ? g->offer.url + 1 : 0,
 		.local = granted && g->offer.local[0] ? g->offer.local : NULL,
+		.fresh = g->fresh,
 		.sink = take_body,
 		.done = on_answer,
 		.ctx = g};
@@ -348,7 +351,7 @@ void xfer_get_start(struct xfer *x, struct xfer_get *g)
 	       g->off + g->len <= g->object_len);
 	g->xfer = x;
 	g->http_only = g->plain;
-	g->has_token = false;
+	g->has_token = g->fresh = false;
 	g->attempt = g->mismatches = 0;
 	g->until_ms = clock_ms() + s3_get_config(x->s3)->deadline_ms;
 	attempt(g);

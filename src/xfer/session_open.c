@@ -127,6 +127,12 @@ static bool may_pair(const struct session *s)
 	       s->cfg.xfer->rc != XFER_RC_PERSISTENT;
 }
 
+/* A device that was there, or whose port is down, may be back any moment. */
+static bool is_hopeless(struct session *s, int err)
+{
+	return err == -EOPNOTSUPP || (err == -ENODEV && !session_was_open(s));
+}
+
 static enum open_result open_rc(struct session *s, struct opened *out,
 				char *why, size_t cap)
 {
@@ -136,7 +142,7 @@ static enum open_result open_rc(struct session *s, struct opened *out,
 	int err = rdma_rc_open(&want, s->cfg.arena, &out->rdma, why, cap);
 
 	if (err)
-		return err == -ENODEV ? OPEN_REFUSED : OPEN_LATER;
+		return is_hopeless(s, err) ? OPEN_REFUSED : OPEN_LATER;
 	out->path = XFER_BY_RC;
 	if (s->cfg.xfer->rc != XFER_RC_HIPOBJ)
 		r = session_connect(s, out->rdma, why, cap);
@@ -162,7 +168,7 @@ static enum open_result open_dc(struct session *s, struct opened *out,
 	const int err = rdma_dc_open(&want, s->cfg.arena, &out->rdma, why, cap);
 
 	if (err)
-		return OPEN_REFUSED;
+		return is_hopeless(s, err) ? OPEN_REFUSED : OPEN_LATER;
 	out->path = XFER_BY_DC;
 	return OPEN_DONE;
 }

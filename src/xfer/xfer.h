@@ -105,6 +105,7 @@ struct xfer_get {
 	struct offer offer; /* of the present attempt */
 	struct s3_header headers[2];
 	bool has_token, replaced, http_only;
+	bool fresh; /* the last connection failed: take none that is there */
 	unsigned int attempt, mismatches;
 	uint64_t until_ms;
 };

@@ -82,16 +82,22 @@ static struct device *open_for(const char *name, const struct route *r)
 	return d;
 }
 
-static void refused_for(const char *name, const struct route *r,
-			const char *reason)
+static void refused_with(int err, const char *name, const struct route *r,
+			 const char *reason)
 {
 	struct device *d = NULL;
 
 	ck_assert_int_eq(device_open(name, r, &d, nic_why, sizeof(nic_why)),
-			 -ENODEV);
+			 err);
 	ck_assert_ptr_null(d);
 	ck_assert_msg(strstr(nic_why, reason), "\"%s\" lacks \"%s\"", nic_why,
 		      reason);
+}
+
+static void refused_for(const char *name, const struct route *r,
+			const char *reason)
+{
+	refused_with(-ENODEV, name, r, reason);
 }
 
 START_TEST(takes_the_v2_twin)
@@ -183,11 +189,12 @@ START_TEST(port_down)
 	struct device *d;
 
 	fake_verbs_port(NIC, 1)->state = IBV_PORT_DOWN;
-	refused_for(NULL, &r, "port 1 of mlx5_0 is down: check the link");
+	refused_with(-ENETDOWN, NULL, &r,
+		     "port 1 of mlx5_0 is down: check the link");
 	fake_verbs_port(NIC, 1)->state = IBV_PORT_INIT;
-	refused_for(NIC, &r, "initialising");
+	refused_with(-ENETDOWN, NIC, &r, "initialising");
 	fake_verbs_port(NIC, 1)->state = IBV_PORT_ARMED;
-	refused_for(NIC, &r, "armed");
+	refused_with(-ENETDOWN, NIC, &r, "armed");
 	fake_verbs_add("mlx5_1", true, 1);
 	nic_add_twins("mlx5_1", 1, 0, V4);
 	d = open_for(NULL, &r);

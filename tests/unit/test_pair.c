@@ -417,6 +417,31 @@ START_TEST(packet_numbers_are_far_apart)
 }
 END_TEST
 
+/* A late packet of the server's last transfer to this number must not fit
+ * into the next one's sequence. */
+START_TEST(servers_packet_numbers_too)
+{
+	struct meeting m;
+	const struct token_rc t = {.qpn = 5,
+				   .gid = {[10] = 0xff, 0xff, 192, 0, 2, 1}};
+	char text[TOKEN_MAX];
+
+	token_rc_format(&t, text);
+	fake_verbs_recycle_qpns(false);
+	fake_verbs_next_qpn(0x5100);
+	ck_assert_int_eq(begin(&m, 0), 0);
+	ck_assert_int_eq(rdma_pair_connect(m.pair, text, 5, 0x400000), 0);
+	ck_assert_int_eq(rdma_pair_free(m.pair), 0);
+	fake_verbs_recycle_qpns(true);
+	ck_assert_int_eq(begin(&m, 0), 0);
+	ck_assert_uint_eq(m.ready.qpn, 0x5100);
+	ck_assert_int_eq(rdma_pair_connect(m.pair, text, 5, 0x400000 + FAR - 1),
+			 -EAGAIN);
+	ck_assert_int_eq(rdma_pair_connect(m.pair, text, 5, 0x400000 + FAR), 0);
+	ck_assert_int_eq(rdma_pair_free(m.pair), 0);
+}
+END_TEST
+
 START_TEST(of_infiniband)
 {
 	nic_start();
@@ -451,6 +476,7 @@ int main(void)
 	tcase_add_test(tc, device_is_dead);
 	tcase_add_test(tc, fails_at_every_step);
 	tcase_add_test(tc, packet_numbers_are_far_apart);
+	tcase_add_test(tc, servers_packet_numbers_too);
 	suite_add_tcase(s, tc);
 	tcase_add_test(bare, of_infiniband);
 	suite_add_tcase(s, bare);

@@ -151,8 +151,12 @@ void nic_leave(struct nic *n)
 	pthread_cond_broadcast(&n->changed);
 }
 
-bool nic_gid_is_address(const uint8_t gid[TOKEN_GID])
+bool nic_has_addresses(struct nic *n)
 {
-	/* InfiniBand's own GIDs are link-local, fe80::/10. */
-	return !(gid[0] == 0xfe && (gid[1] & 0xc0) == 0x80);
+	struct initiator *i = nic_enter(n);
+	const bool infiniband = i && initiator_is_infiniband(i);
+
+	if (i)
+		nic_leave(n);
+	return !infiniband;
 }

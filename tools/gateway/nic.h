@@ -25,7 +25,7 @@ void nic_free(struct nic *n);
 struct initiator *nic_enter(struct nic *n);
 void nic_leave(struct nic *n);
 
-/* Do addresses on its fabric look like IP addresses (RoCE)?  Pure. */
-bool nic_gid_is_address(const uint8_t gid[TOKEN_GID]);
+/* Are GIDs on its fabric addresses (RoCE), as far as can be told now? */
+bool nic_has_addresses(struct nic *n);
 
 #endif

@@ -35,7 +35,7 @@ bool rdma_is_peers(const struct request *r, const uint8_t gid[TOKEN_GID])
 {
 	uint8_t peer[16];
 
-	return !nic_gid_is_address(gid) ||
+	return !nic_has_addresses(r->gw->nic) ||
 	       (request_peer(r, peer) && !memcmp(peer, gid, sizeof(peer)));
 }
 

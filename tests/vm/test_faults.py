@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The server killed, the wire cut, a device taken away, all in the middle of
+transfers by rc: no wrong byte, no failed read, no slot lost, and RDMA is used
+again afterwards.  A mount of each hand-shake meets the faults at once."""
+import signal
+
+import vmlib  # first: it makes the next two be found
+from files import MIB, compile_c, ok
+from harness import need_fuse, wait_for
+from vmlib import (PROTOCOLS, RECOVERY, Readers, case, device_down, device_up,
+                   finish, need_vm, pool_is_whole, populate, rc_gateway,
+                   rc_mount, status, targets, wait_rc_grows, wire_down,
+                   wire_up)
+
+
+def wait_trouble(mounts, before):
+    """Until each mount has felt it: bytes by HTTP, or a request made anew."""
+    for m, b in zip(mounts, before):
+        wait_for(m.name + " to notice", lambda: (
+            m.stats()["bytes"]["http"] > b["bytes"]["http"] or
+            m.stats()["requests"]["retries"] > b["requests"]["retries"]),
+            RECOVERY)
+
+
+def kill(gw, mounts):
+    before = [m.stats() for m in mounts]
+    gw.proc.send_signal(signal.SIGKILL)
+    gw.proc.wait()
+    wait_trouble(mounts, before)
+    gw.start()
+
+
+def cut(gw, mounts):
+    wire_down()
+    try:
+        for m in mounts:
+            wait_for(m.name + " to say why", lambda: "no_rdma" in
+                     status(m)["rail"]["0"], RECOVERY)
+            before = m.stats()["bytes"]["http"]
+            wait_for(m.name + " to go by http",
+                     lambda: m.stats()["bytes"]["http"] > before, RECOVERY)
+    finally:
+        wire_up()
+
+
+def remove(device):
+    def carry_out(gw, mounts):
+        before = [m.stats() for m in mounts]
+        deleting = device_down(device)
+        try:
+            wait_trouble(mounts, before)
+        finally:
+            device_up(device, deleting)
+    return carry_out
+
+
+FAULTS = (("the gateway killed", kill), ("the wire cut", cut),
+          ("the mount's device removed", remove("rxe0")),
+          ("the gateway's device removed", remove("rxe1")))
+
+
+def one_fault(gw, mounts, program, objects, inject):
+    readers = [Readers(program, targets(m, objects)) for m in mounts]
+    try:
+        for m in mounts:
+            wait_rc_grows(m, "%s: bytes by rc before the fault" % m.name)
+        inject(gw, mounts)
+        for m in mounts:
+            wait_rc_grows(m, "%s: bytes by rc after the fault" % m.name)
+    finally:
+        notes = [r.finish() for r in readers]
+    for m in mounts:
+        pool_is_whole(m)
+    return "; ".join("%s: %s" % (m.name, n) for m, n in zip(mounts, notes))
+
+
+def main():
+    need_fuse()
+    need_vm()
+    program = compile_c("randread.c")
+    gw = rc_gateway().start()
+    gw.allow.append("warning:")
+    objects = populate(gw, 6, 10 * MIB)
+    mounts = [rc_mount(gw, p, ["warning:"], cache_size="32MiB").start()
+              for p in PROTOCOLS]
+    for text, inject in FAULTS:
+        case(text, one_fault, gw, mounts, program, objects, inject)
+    for m in mounts:
+        ok("%s: %s" % (m.name, {k: v for k, v in m.stats().items() if k in (
+            "bytes", "quarantines", "fences", "declines",
+            "unknown_outcomes")}))
+        case(m.name + " ends well", m.unmount)
+    case("the gateway ends well", gw.stop)
+    finish()
+
+
+if __name__ == "__main__":
+    main()

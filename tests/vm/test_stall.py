@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The server stalls past the request's time-out while it holds a token: first
+in some of its answers, then, stopped by a signal, in all.  Reads go on by
+HTTP or later, no byte is wrong, and RDMA is used again afterwards."""
+import signal
+
+import vmlib  # first: it makes the next two be found
+from files import MIB, compile_c, ok
+from harness import need_fuse, wait_for
+from vmlib import (PROTOCOLS, RECOVERY, Readers, case, finish, need_vm,
+                   pool_is_whole, populate, rc_gateway, rc_mount, targets,
+                   wait_rc_grows)
+
+# The server writes when the client has given up, and its slot been fenced.
+FAULTS = ("get:delay=4000:every=7:count=70", "get:late=3000:every=11:count=66")
+
+
+def unknowns(m):
+    return m.stats()["unknown_outcomes"]
+
+
+def some(gw, mounts, before):
+    for m, n in zip(mounts, before):
+        wait_for(m.name + " to lose patience", lambda: unknowns(m) > n,
+                 RECOVERY)
+
+
+def all_of_them(gw, mounts, before):
+    gw.signal(signal.SIGSTOP)
+    try:
+        for m, n in zip(mounts, before):
+            wait_for(m.name + " to lose patience", lambda: unknowns(m) > n,
+                     RECOVERY)
+    finally:
+        gw.signal(signal.SIGCONT)
+
+
+def one_stall(gw, mounts, program, objects, stall):
+    before = [unknowns(m) for m in mounts]
+    readers = [Readers(program, targets(m, objects)) for m in mounts]
+    try:
+        for m in mounts:
+            wait_rc_grows(m, "%s: bytes by rc before the stall" % m.name)
+        stall(gw, mounts, before)
+        for m in mounts:
+            wait_rc_grows(m, "%s: bytes by rc after the stall" % m.name)
+    finally:
+        notes = [r.finish() for r in readers]
+    for m in mounts:
+        pool_is_whole(m)
+        s = m.stats()
+        assert s["quarantines"] and s["fences"], s
+    return "; ".join("%s: %s" % (m.name, n) for m, n in zip(mounts, notes))
+
+
+def main():
+    need_fuse()
+    need_vm()
+    program = compile_c("randread.c")
+    gw = rc_gateway(faults=FAULTS).start()
+    gw.allow.append("warning:")
+    objects = populate(gw, 4, 8 * MIB)
+    mounts = [rc_mount(gw, p, ["warning:"], cache_size="32MiB",
+                       request__attempt_timeout="2s").start()
+              for p in PROTOCOLS]
+    case("some answers stalled", one_stall, gw, mounts, program, objects, some)
+    case("the server stopped", one_stall, gw, mounts, program, objects,
+         all_of_them)
+    for m in mounts:
+        ok("%s: %s" % (m.name, {k: v for k, v in m.stats().items() if k in (
+            "bytes", "quarantines", "fences", "declines",
+            "unknown_outcomes")}))
+        case(m.name + " ends well", m.unmount)
+    case("the gateway ends well", gw.stop)
+    finish()
+
+
+if __name__ == "__main__":
+    main()
