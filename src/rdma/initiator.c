@@ -29,6 +29,7 @@
 #define BUFFER (2 * (size_t)INITIATOR_HALF)
 #define PATIENCE_MS 30000 /* of the NIC, before the pair is ended */
 #define FLUSH_MS 10000    /* and after that */
+#define BUFFER_MS 10000   /* others hold them all */
 #define TICK_MS 500
 
 /* ---- completions ---- */
@@ -70,6 +71,9 @@ static void *run(void *arg)
 			ibv_ack_cq_events(cq, 1);
 			ibv_req_notify_cq(cq, 0);
 		}
+		/* The device has gone: what the queue has is still taken. */
+		if (p[0].revents & (POLLERR | POLLHUP | POLLNVAL))
+			p[0].fd = -1;
 		take_completions(i);
 		conns_reap(i, false);
 		sessions_reap(i, false);
@@ -111,19 +115,27 @@ static bool drain(struct initiator *i, struct path *path, struct wait *w)
 
 /* ---- bytes ---- */
 
-static char *take_buffer(struct initiator *i)
+/* 0, -EBUSY when others hold them all for too long, or -EIO at the end. */
+static int take_buffer(struct initiator *i, char **out)
 {
+	const uint64_t until = clock_ms() + BUFFER_MS;
+
 	LOCK_SCOPE(&i->lock);
 	for (;;) {
+		const uint64_t now = clock_ms();
+
 		if (i->broken)
-			return NULL;
+			return -EIO;
 		for (unsigned int b = 0; b < INITIATOR_BUFFERS; b++) {
 			if (i->busy[b])
 				continue;
 			i->busy[b] = true;
-			return i->staging + (size_t)b * BUFFER;
+			*out = i->staging + (size_t)b * BUFFER;
+			return 0;
 		}
-		pthread_cond_wait(&i->changed, &i->lock);
+		if (now >= until)
+			return -EBUSY;
+		thread_cond_wait_ms(&i->changed, &i->lock, until - now);
 	}
 }
 
@@ -178,9 +190,9 @@ int initiator_stream(struct initiator *i, struct path *path, uint64_t addr,
 		     uint32_t rkey, const struct initiator_source *from)
 {
 	struct wait *waits = calloc(2, sizeof(*waits));
-	char *buffer = waits ? take_buffer(i) : NULL;
+	char *buffer = NULL;
 	bool idle = true;
-	int err = buffer ? 0 : -EIO;
+	int err = waits ? take_buffer(i, &buffer) : -ENOMEM;
 	uint64_t at = 0;
 
 	for (unsigned int h = 0; !err && at < from->len; h ^= 1) {

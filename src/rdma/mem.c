@@ -19,17 +19,24 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 
 #define HELD_MAX 256    /* keys out of the way at a time */
-#define DEAD_MAX 16384  /* pairs remembered; a power of two */
+#define DEAD_MAX 65536  /* pairs remembered; a power of two */
 #define DEAD_PROBES 128 /* places where a pair may stand */
 
 struct dead_key {
+	const void *addr; /* of the region */
 	uint32_t key;
-	unsigned int region;
 	uint64_t until_ms; /* 0: an empty place */
 };
+
+/* Of all sessions of the process: a token outlives the one it is from. */
+static struct {
+	pthread_mutex_t lock;
+	struct dead_key keys[DEAD_MAX]; /* hashed; under lock */
+} dead = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 struct mem {
 	struct device *device;          /* borrowed */
@@ -39,7 +46,7 @@ struct mem {
 	_Atomic uint32_t *rkeys; /* owned */
 	unsigned int n;
 
-	struct dead_key *dead; /* owned, DEAD_MAX of them, hashed */
+	atomic_bool *granted; /* owned; has the present key been told? */
 	struct ibv_mr *held[HELD_MAX];
 	void *scratch; /* owned: as large as the largest region */
 	size_t scratch_len;
@@ -74,24 +81,36 @@ static int deregister(struct mem *m, unsigned int region)
 	return 0;
 }
 
-static struct dead_key *dead_place(const struct mem *m, uint32_t key,
-				   unsigned int region, unsigned int probe)
+/* Under dead.lock. */
+static struct dead_key *dead_place(uint32_t key, const void *addr,
+				   unsigned int probe)
 {
-	const uint32_t h = (key * 2654435761U) ^ (region * 40503U);
+	const uint32_t h = (key * 2654435761U) ^
+			   ((uint32_t)((uintptr_t)addr >> 12) * 40503U);
 
-	return &m->dead[(h + probe) & (DEAD_MAX - 1)];
+	return &dead.keys[(h + probe) & (DEAD_MAX - 1)];
+}
+
+static const void *region_addr(const struct mem *m, unsigned int region)
+{
+	size_t len;
+
+	return rdma_region(m->arena, region, &len);
 }
 
 /* False when there is no room: too many died lately. */
 static bool remember(struct mem *m, uint32_t key, unsigned int region,
 		     uint64_t now_ms)
 {
+	const void *addr = region_addr(m, region);
+
+	LOCK_SCOPE(&dead.lock);
 	for (unsigned int i = 0; i < DEAD_PROBES; i++) {
-		struct dead_key *d = dead_place(m, key, region, i);
+		struct dead_key *d = dead_place(key, addr, i);
 
 		if (d->until_ms > now_ms)
 			continue;
-		*d = (struct dead_key){key, region, now_ms + MEM_HOLD_MS};
+		*d = (struct dead_key){addr, key, now_ms + MEM_HOLD_MS};
 		return true;
 	}
 	return false;
@@ -100,11 +119,13 @@ static bool remember(struct mem *m, uint32_t key, unsigned int region,
 static bool died_lately(const struct mem *m, uint32_t key, unsigned int region,
 			uint64_t now_ms)
 {
-	for (unsigned int i = 0; i < DEAD_PROBES; i++) {
-		const struct dead_key *d = dead_place(m, key, region, i);
+	const void *addr = region_addr(m, region);
 
-		if (d->key == key && d->region == region &&
-		    d->until_ms > now_ms)
+	LOCK_SCOPE(&dead.lock);
+	for (unsigned int i = 0; i < DEAD_PROBES; i++) {
+		const struct dead_key *d = dead_place(key, addr, i);
+
+		if (d->key == key && d->addr == addr && d->until_ms > now_ms)
 			return true;
 	}
 	return false;
@@ -136,6 +157,29 @@ static int find_fresh_key(struct mem *m, unsigned int region, uint64_t now_ms,
 	return -EAGAIN;
 }
 
+/* What scratch memory holds goes back; what cannot be given back is kept by
+ * the device's context. */
+static void let_go(struct mem *m, unsigned int nheld)
+{
+	while (nheld > 0)
+		ibv_dereg_mr(m->held[--nheld]);
+}
+
+/* A new session's key may be one of the last session's. */
+static int register_first(struct mem *m, unsigned int region)
+{
+	unsigned int nheld = 0;
+	int err = register_region(m, region);
+
+	if (err || !died_lately(m, m->mrs[region]->rkey, region, clock_ms()))
+		return err;
+	err = deregister(m, region);
+	if (!err)
+		err = find_fresh_key(m, region, clock_ms(), &nheld);
+	let_go(m, nheld);
+	return err;
+}
+
 int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms)
 {
 	unsigned int nheld = 0;
@@ -149,15 +193,15 @@ int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms)
 		if (err)
 			return err;
 	}
+	atomic_store(&m->granted[region], false);
 	err = find_fresh_key(m, region, now_ms, &nheld);
-	/* What cannot be given back is kept by the device's context. */
-	while (nheld > 0)
-		ibv_dereg_mr(m->held[--nheld]);
+	let_go(m, nheld);
 	return err;
 }
 
 uint32_t mem_rkey(const struct mem *m, unsigned int region)
 {
+	atomic_store_explicit(&m->granted[region], true, memory_order_relaxed);
 	return atomic_load(&m->rkeys[region]);
 }
 
@@ -190,10 +234,10 @@ int mem_new(struct device *d, const struct rdma_arena *arena, int access,
 	m->n = rdma_regions(arena);
 	m->mrs = calloc(m->n, sizeof(*m->mrs));
 	m->rkeys = calloc(m->n, sizeof(*m->rkeys));
-	m->dead = calloc(DEAD_MAX, sizeof(*m->dead));
-	err = m->mrs && m->rkeys && m->dead ? make_scratch(m) : -ENOMEM;
+	m->granted = calloc(m->n, sizeof(*m->granted));
+	err = m->mrs && m->rkeys && m->granted ? make_scratch(m) : -ENOMEM;
 	for (unsigned int i = 0; i < m->n && !err; i++)
-		err = register_region(m, i);
+		err = register_first(m, i);
 	if (err) {
 		snprintf(
 			why, cap,
@@ -215,13 +259,17 @@ void mem_free(struct mem *m)
 	if (!m)
 		return;
 	/* What cannot be deregistered dies with the device's context, which is
-	 * closed next. */
-	for (unsigned int i = 0; m->mrs && i < m->n; i++)
+	 * closed next.  What was told to somebody may still be written to, as
+	 * far as he knows. */
+	for (unsigned int i = 0; m->mrs && m->granted && i < m->n; i++) {
+		if (m->mrs[i] && atomic_load(&m->granted[i]))
+			remember(m, m->mrs[i]->rkey, i, clock_ms());
 		deregister(m, i);
+	}
 	if (m->scratch)
 		munmap(m->scratch, m->scratch_len);
 	free(m->mrs);
 	free(m->rkeys);
-	free(m->dead);
+	free(m->granted);
 	free(m);
 }

@@ -22,7 +22,8 @@
 #include "rdma/rc.h"
 
 #define RETIRED 1024
-#define FAR (1U << 20) /* packets: 4 GiB of them */
+#define FAR (1U << 14)   /* packets: 64 MiB of them */
+#define RETIRED_MS 10000 /* a packet is no older */
 
 struct rdma_pair {
 	struct rc *rc;          /* borrowed */
@@ -36,6 +37,7 @@ static struct {
 	/* Under lock. */
 	struct {
 		uint32_t qpn, psn, peer_psn;
+		uint64_t until_ms;
 	} ring[RETIRED];
 	unsigned int next;
 } retired = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -50,8 +52,11 @@ static bool near(uint32_t a, uint32_t b)
 /* Under retired.lock. */
 static bool met_before(uint32_t qpn, uint32_t psn)
 {
+	const uint64_t now = clock_ms();
+
 	for (unsigned int i = 0; i < RETIRED; i++)
 		if (retired.ring[i].qpn == qpn &&
+		    retired.ring[i].until_ms > now &&
 		    near(psn, retired.ring[i].psn))
 			return true;
 	return false;
@@ -59,15 +64,18 @@ static bool met_before(uint32_t qpn, uint32_t psn)
 
 static bool peer_met_before(uint32_t qpn, uint32_t psn)
 {
+	const uint64_t now = clock_ms();
+
 	LOCK_SCOPE(&retired.lock);
 	for (unsigned int i = 0; i < RETIRED; i++)
 		if (retired.ring[i].qpn == qpn && retired.ring[i].peer_psn &&
+		    retired.ring[i].until_ms > now &&
 		    near(psn, retired.ring[i].peer_psn))
 			return true;
 	return false;
 }
 
-/* A number has at most a few entries, each of which bars an eighth. */
+/* Each of the number's late entries bars a five-hundredth. */
 static uint32_t choose_psn(uint32_t qpn)
 {
 	uint32_t psn = qp_random_psn();
@@ -84,6 +92,7 @@ static void retire(uint32_t qpn, uint32_t psn, uint32_t peer_psn)
 	retired.ring[retired.next].qpn = qpn;
 	retired.ring[retired.next].psn = psn;
 	retired.ring[retired.next].peer_psn = peer_psn;
+	retired.ring[retired.next].until_ms = clock_ms() + RETIRED_MS;
 	retired.next = (retired.next + 1) % RETIRED;
 }
 

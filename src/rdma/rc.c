@@ -12,9 +12,9 @@
  *   CONNECTED  RTS     true        yes
  *   (lost)     RTS     false       none, until the next offer ends the pair
  *
- * Threads: offer, accept, alive and close belong to the session's thread;
- * tokens are minted by any, under the lock of the session's owner, which
- * also takes it around offer and accept.
+ * Threads: offer, accept, alive and close belong to the session's thread, and
+ * so does the pair: making and connecting one may take the kernel a second.
+ * Tokens are minted by any.  rc->lock, a leaf, guards what they read.
  */
 #include "rdma/rc.h"
 
@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "rdma/qp.h"
 
@@ -39,10 +40,15 @@ static int rc_token(struct rdma *r, unsigned int region, size_t off, size_t len,
 			       .rkey = mem_rkey(rc->nic.mem, region)};
 	size_t room;
 
-	if (!atomic_load(&rc->connected) || atomic_load(&rc->nic.device->dead))
+	if (atomic_load(&rc->nic.device->dead))
 		return -EPIPE;
 	t.addr = (uintptr_t)rdma_region(r->arena, region, &room) + off;
-	memcpy(t.conn, rc->conn, sizeof(t.conn));
+	{
+		LOCK_SCOPE(&rc->lock);
+		if (!atomic_load(&rc->connected))
+			return -EPIPE;
+		memcpy(t.conn, rc->conn, sizeof(t.conn));
+	}
 	token_conn_format(&t, out);
 	return 0;
 }
@@ -77,6 +83,7 @@ static void rc_close(struct rdma *r)
 	if (rc->cq)
 		ibv_destroy_cq(rc->cq);
 	nic_stop(&rc->nic);
+	pthread_mutex_destroy(&rc->lock);
 	free(rc);
 }
 
@@ -97,6 +104,7 @@ int rdma_rc_open(const struct rdma_want *want, const struct rdma_arena *arena,
 	if (!rc)
 		return -ENOMEM;
 	rc->nic.rdma.ops = &rc_ops;
+	pthread_mutex_init(&rc->lock, NULL);
 	rc->nic.rdma.arena = arena;
 	err = nic_open(&rc->nic, want, why, cap);
 	if (!err) {
@@ -159,6 +167,7 @@ int rdma_rc_accept(struct rdma *r, const char *conn, const char *token,
 	err = qp_connect(rc->nic.device, rc->qp, &peer, rc->psn);
 	if (err)
 		return err;
+	LOCK_SCOPE(&rc->lock);
 	memcpy(rc->conn, conn, sizeof(rc->conn));
 	atomic_store(&rc->connected, true);
 	return 0;

@@ -3,18 +3,21 @@
 #ifndef S3RDMAFS_RDMA_RC_H
 #define S3RDMAFS_RDMA_RC_H
 
+#include <pthread.h>
+
 #include "rdma/nic.h"
 
 struct rc {
 	struct nic nic; /* first */
 
-	/* The connection; of the session's thread, but for what is atomic. */
+	/* The session's thread's. */
 	struct ibv_cq *cq;
 	struct ibv_qp *qp;
 	uint32_t psn;
-	atomic_bool connected;
-	/* Written before connected is set, read after it was seen set. */
-	char conn[TOKEN_CONN + 1];
+
+	pthread_mutex_t lock;
+	atomic_bool connected;     /* set under lock; cleared by any */
+	char conn[TOKEN_CONN + 1]; /* under lock */
 };
 
 #endif

@@ -17,7 +17,8 @@
 #include "rdma/initiator_int.h"
 
 #define CONNS_MAX 256
-#define SENDS 512 /* two a transfer */
+#define OWNER_MAX 64 /* of one owner; the next ends his oldest */
+#define SENDS 512    /* two a transfer */
 #define IDLE_MS (5ULL * 60 * 1000)
 
 struct conn {
@@ -79,9 +80,32 @@ void conns_reap(struct initiator *i, bool all)
 	}
 }
 
+/* Under lock: ends the owner's connection that was unused for longest, when
+ * he has as many as he may. */
+static void make_room(struct initiator *i, const char *owner)
+{
+	struct conn *oldest = NULL;
+	struct list *e, *n;
+	unsigned int own = 0;
+
+	list_for_each_safe(e, n, &i->conns)
+	{
+		struct conn *c = container_of(e, struct conn, link);
+
+		if (c->ended || strcmp(c->owner, owner) != 0)
+			continue;
+		own++;
+		if (c->users == 0 && (!oldest || c->used_ms < oldest->used_ms))
+			oldest = c;
+	}
+	if (own >= OWNER_MAX && oldest)
+		oldest->ended = true;
+}
+
 static bool enlist(struct initiator *i, struct conn *c)
 {
 	LOCK_SCOPE(&i->lock);
+	make_room(i, c->owner);
 	if (i->broken || i->nconns >= CONNS_MAX)
 		return false;
 	i->nconns++;

@@ -134,6 +134,10 @@ struct classify_result classify_get(const struct classify_input *in)
 	if (in->token && (a->status == 501 ||
 			  (a->reply == S3_REPLY_DECLINED && a->status >= 400)))
 		return result(CLASSIFY_RESEND, false, true);
+	/* The server itself says that it has done something with the token. */
+	if (in->token &&
+	    (a->reply == S3_REPLY_FAILED || a->reply == S3_REPLY_OK))
+		return server_failed(in);
 	/* InvalidRdmaToken: it is the token that was refused, not the GET. */
 	if (in->token && a->status == 400)
 		return result(CLASSIFY_RESEND, false, true);

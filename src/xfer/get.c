@@ -248,7 +248,8 @@ static void conclude(struct xfer_get *g, const struct classify_result *result)
 	case CLASSIFY_RETRY:
 		g->http_only = !x->cfg.require;
 		if (g->has_token)
-			session_wake(g->offer.session, is_lost(g));
+			session_wake(g->offer.session,
+				     is_lost(g) ? &g->offer : NULL);
 		settle(g, -EIO, true, fence);
 		break;
 	}

@@ -26,7 +26,7 @@ static int take_session(struct handshake *h, const char *v)
 
 	if (h->session[0] || parse_hex(v, raw, sizeof(raw)))
 		return -EPROTO;
-	format_hex(raw, sizeof(raw), h->session);
+	strcpy(h->session, v); /* as it was sent: it is the server's word */
 	return 0;
 }
 

@@ -209,7 +209,11 @@ static void on_final(struct s3_call *call)
 		return;
 	}
 	/* A pair that stays could still be written through. */
-	r.fence = !end_pair(q);
+	if (!end_pair(q)) {
+		r.fence = true;
+		if (r.verdict == CLASSIFY_MOVED)
+			r.verdict = CLASSIFY_RETRY;
+	}
 	g->call.answer = q->call.answer;
 	put(q);
 	q->done(g, &r);
@@ -259,6 +263,7 @@ static void on_prepared(struct s3_call *call)
 	struct pair_get *q = call->ctx;
 	const struct s3_answer *a = &call->answer;
 	struct classify_result r;
+	int err;
 
 	if (a->curl || a->status != 200 || handshake_check_prepare(&q->hs)) {
 		r = not_prepared(q);
@@ -266,9 +271,11 @@ static void on_prepared(struct s3_call *call)
 		return;
 	}
 	strcpy(q->session, q->hs.session);
-	if (rdma_pair_connect(q->pair, q->hs.token, q->hs.qpn, q->hs.psn)) {
+	err = rdma_pair_connect(q->pair, q->hs.token, q->hs.qpn, q->hs.psn);
+	if (err) {
+		/* -EAGAIN is the luck of the numbers. */
 		r = (struct classify_result){.verdict = CLASSIFY_RESEND,
-					     .fault = true};
+					     .fault = err != -EAGAIN};
 		give_up(q, &r);
 		return;
 	}

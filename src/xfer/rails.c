@@ -101,7 +101,7 @@ void rails_fence(struct rails *r, struct xfer_fence *f)
 void rails_wake(struct rails *r)
 {
 	for (unsigned int i = 0; i < r->n; i++)
-		session_wake(r->sessions[i], false);
+		session_wake(r->sessions[i], NULL);
 }
 
 bool rails_were_open(struct rails *r)

@@ -84,12 +84,29 @@ static void try_open(struct session *s)
 		tell(s, why);
 }
 
-/* A new connection begins with a clean sheet. */
+/* A new connection begins with a clean sheet; not more than once a period,
+ * for where the hand-shake works the transfers may fail all the same. */
 static void forgive(struct session *s)
 {
+	const uint64_t now = clock_ms();
+
 	LOCK_SCOPE(&s->lock);
-	s->health = (struct health){0};
 	s->why[0] = '\0';
+	s->generation++;
+	if (s->forgiven_ms && now - s->forgiven_ms < HEALTH_PERIOD_MS)
+		return;
+	s->health = (struct health){0};
+	s->forgiven_ms = now;
+}
+
+/* OPEN -> ENDING. */
+static void begin_end(struct session *s)
+{
+	LOCK_SCOPE(&s->lock);
+	s->dying = s->open.rdma;
+	s->open.rdma = NULL;
+	snprintf(s->why, sizeof(s->why), "the %s session has ended",
+		 rdma_name(s->dying));
 }
 
 /* An rc session whose connection has gone gets another. */
@@ -105,21 +122,15 @@ static void reconnect(struct session *s)
 	if (r == OPEN_DONE) {
 		forgive(s);
 		log_info("transport: rc is connected again");
-		return;
+	} else {
+		set_why(s, why);
 	}
-	set_why(s, why);
-	s->try_again_ms = clock_ms() +
-			  (r == OPEN_REFUSED ? REFUSED_MS : RETRY_MS);
-}
-
-/* OPEN -> ENDING. */
-static void begin_end(struct session *s)
-{
-	LOCK_SCOPE(&s->lock);
-	s->dying = s->open.rdma;
-	s->open.rdma = NULL;
-	snprintf(s->why, sizeof(s->why), "the %s session has ended",
-		 rdma_name(s->dying));
+	/* Not at once after a success either: a server that knows none of its
+	 * connections must not be asked for one with each get. */
+	s->try_again_ms = clock_ms() + RETRY_MS;
+	/* It has stopped to offer rc: begin again, with what else there is. */
+	if (r == OPEN_REFUSED)
+		begin_end(s);
 }
 
 static bool is_deserted(struct session *s)
@@ -152,6 +163,7 @@ static void close_dead(struct session *s)
 	}
 	if (!s->dying || !is_deserted(s))
 		return;
+	session_say_goodbye(s, s->dying);
 	rdma_close(s->dying);
 	s->dying = NULL;
 	move_on(s);
@@ -343,6 +355,7 @@ bool session_offer(struct session *s, struct xfer_span *span, size_t len,
 	out->path = s->open.path;
 	out->session = s;
 	out->number = s->number;
+	out->generation = s->generation;
 	out->url = s->cfg.url;
 	snprintf(out->local, sizeof(out->local), "%s",
 		 rdma_get_place(r)->address);
@@ -371,31 +384,46 @@ void session_leave(struct session *s)
 void session_note(struct session *s, const struct offer *o, enum health_event e)
 {
 	LOCK_SCOPE(&s->lock);
-	if (o->number == s->number)
-		health_note(&s->health, e, clock_ms());
+	/* Of an earlier connection: no word about this one. */
+	if (o->number != s->number || o->generation != s->generation)
+		return;
+	health_note(&s->health, e, clock_ms());
+	/* Perhaps it is the connection alone: the server was restarted, or its
+	 * end has failed.  Nobody would learn that from requests without a
+	 * token, so it is made anew. */
+	if (s->health.faults == HEALTH_FAULTS && s->open.rdma &&
+	    s->open.path == XFER_BY_RC && !s->open.pairs) {
+		rdma_rc_lost(s->open.rdma);
+		s->awake = true;
+		pthread_cond_signal(&s->changed);
+	}
 }
 
 int session_delivered(struct session *s, const struct offer *o,
 		      const struct xfer_span *span, size_t len)
 {
 	struct rdma *r = session_enter(s, o->number);
-	/* A session that ended took its keys with it; what had come before
-	 * that stands in memory that this host unmapped from the NIC. */
-	const int err = r ? rdma_flush(r, span->region, len - 1) : 0;
+	int err = r ? rdma_flush(r, span->region, len - 1) : 0;
 
 	if (r)
 		session_leave(s);
 	LOCK_SCOPE(&s->lock);
+	/* A session that has ended took its keys with it, and what had come
+	 * before stands in memory that the NIC has let go; one that is ending
+	 * cannot flush any more. */
+	if (!r && s->number == o->number)
+		err = -EPIPE;
 	if (!err)
 		s->bytes += len;
 	return err;
 }
 
-void session_wake(struct session *s, bool lost)
+void session_wake(struct session *s, const struct offer *lost)
 {
 	LOCK_SCOPE(&s->lock);
-	if (lost && s->open.rdma && s->open.path == XFER_BY_RC &&
-	    !s->open.pairs)
+	if (lost && lost->number == s->number &&
+	    lost->generation == s->generation && s->open.rdma &&
+	    s->open.path == XFER_BY_RC && !s->open.pairs)
 		rdma_rc_lost(s->open.rdma);
 	s->awake = true;
 	pthread_cond_signal(&s->changed);

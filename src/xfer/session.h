@@ -44,9 +44,9 @@ void session_leave(struct session *s);
 
 void session_fence(struct session *s, struct xfer_fence *f);
 
-/* A get has met a dead session: look now, not later.  lost: the server knows
- * its connection no more. */
-void session_wake(struct session *s, bool lost);
+/* A get has met a dead session: look now, not later.  lost: NULL, or the offer
+ * of whose connection the server knows no more. */
+void session_wake(struct session *s, const struct offer *lost);
 
 /* Did the server once offer RDMA, so that it may again? */
 bool session_was_open(struct session *s);

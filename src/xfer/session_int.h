@@ -31,6 +31,8 @@ struct session {
 	unsigned int users; /* of open.rdma, between enter and leave */
 	bool was_open;
 	struct health health;
+	unsigned int generation; /* of its connection */
+	uint64_t forgiven_ms;    /* when a new connection last cleared it */
 	struct list fences, failed;
 	uint64_t fenced, nfailed, bytes;
 	bool stop, awake;
@@ -39,6 +41,7 @@ struct session {
 	/* The thread's own. */
 	struct rdma *dying; /* owned: ended, but somebody is still in it */
 	uint64_t try_again_ms;
+	char conn[TOKEN_CONN + 1]; /* of the connection, "" for none */
 	bool told;
 };
 
@@ -50,9 +53,11 @@ enum open_result { OPEN_DONE, OPEN_REFUSED, OPEN_LATER };
 enum open_result session_open(struct session *s, struct opened *out, char *why,
 			      size_t cap);
 
-/* Connects an rc session anew; rdma is published, so the lock is taken around
- * what tokens read. */
+/* Connects an rc session anew. */
 enum open_result session_connect(struct session *s, struct rdma *rdma,
 				 char *why, size_t cap);
+
+/* Before an rc session is closed: the server need not keep its end. */
+void session_say_goodbye(struct session *s, struct rdma *rdma);
 
 #endif

@@ -15,7 +15,9 @@
 
 #define SHM_PATH "/.s3rdma/shm"
 #define CONNECT_PATH "/.s3rdma-rc/connect"
+#define DISCONNECT_PATH "/.s3rdma-rc/disconnect"
 #define OFFER_MS 3000
+#define DISCONNECT_MS 1000
 
 static enum open_result no(enum open_result r, char *why, size_t cap,
 			   const char *fmt, ...)
@@ -65,18 +67,22 @@ static enum open_result open_shm(struct session *s, struct opened *out,
 	return OPEN_DONE;
 }
 
-static int offer_locked(struct session *s, struct rdma *rdma,
-			char token[TOKEN_MAX], uint32_t *psn)
+/* Lets the server forget a connection of which nothing came. */
+static void disconnect(struct session *s, const struct rdma *rdma,
+		       const char *conn)
 {
-	LOCK_SCOPE(&s->lock);
-	return rdma_rc_offer(rdma, token, psn);
-}
+	const char *local = rdma_get_place(rdma)->address;
+	const struct s3_header header = {"x-amz-rdma-session", conn};
+	struct s3_call call = {.method = S3_POST,
+			       .path = DISCONNECT_PATH,
+			       .headers = &header,
+			       .nheaders = 1,
+			       .url_pin = s->cfg.url + 1,
+			       .local = *local ? local : NULL,
+			       .timeout_ms = DISCONNECT_MS};
 
-static int accept_locked(struct session *s, struct rdma *rdma,
-			 const struct handshake *h)
-{
-	LOCK_SCOPE(&s->lock);
-	return rdma_rc_accept(rdma, h->session, h->token, h->psn);
+	/* Where it fails, the server ends it in five minutes. */
+	s3_once(s->cfg.s3, &call);
 }
 
 enum open_result session_connect(struct session *s, struct rdma *rdma,
@@ -98,7 +104,7 @@ enum open_result session_connect(struct session *s, struct rdma *rdma,
 			       .rdma = handshake_take,
 			       .rdma_ctx = &h};
 	uint32_t psn;
-	int err = offer_locked(s, rdma, token, &psn);
+	int err = rdma_rc_offer(rdma, token, &psn);
 
 	if (err)
 		return no(OPEN_LATER, why, cap, "no queue pair on %s: %s",
@@ -110,13 +116,24 @@ enum open_result session_connect(struct session *s, struct rdma *rdma,
 		return no(OPEN_REFUSED, why, cap,
 			  "the server's answer to an RC connection is "
 			  "malformed");
-	err = accept_locked(s, rdma, &h);
+	err = rdma_rc_accept(rdma, h.session, h.token, h.psn);
+	if (err)
+		disconnect(s, rdma, h.session);
+	else
+		strcpy(s->conn, h.session);
 	if (err)
 		return no(OPEN_LATER, why, cap,
 			  "the RC connection failed: %s; can the two NICs "
 			  "reach each other?",
 			  strerror(-err));
 	return OPEN_DONE;
+}
+
+void session_say_goodbye(struct session *s, struct rdma *rdma)
+{
+	if (s->conn[0])
+		disconnect(s, rdma, s->conn);
+	s->conn[0] = '\0';
 }
 
 /* A transfer's own queue pairs, where the server has no connections or the
@@ -150,8 +167,10 @@ static enum open_result open_rc(struct session *s, struct opened *out,
 		out->pairs = true;
 		r = OPEN_DONE;
 	}
-	if (r == OPEN_DONE && rdma_rc_register(out->rdma, why, cap))
+	if (r == OPEN_DONE && rdma_rc_register(out->rdma, why, cap)) {
+		session_say_goodbye(s, out->rdma);
 		r = OPEN_REFUSED;
+	}
 	if (r != OPEN_DONE) {
 		rdma_close(out->rdma);
 		*out = (struct opened){0};

@@ -66,7 +66,8 @@ struct offer {
 	enum { OFFER_NONE, OFFER_TOKEN, OFFER_PAIR } way;
 	enum xfer_path path;
 	struct session *session;
-	uint64_t number; /* of the session */
+	uint64_t number;         /* of the session */
+	unsigned int generation; /* of its connection */
 	unsigned int url;
 	char local[48]; /* address to send from; "" any */
 	char token[TOKEN_MAX];

@@ -142,6 +142,25 @@ static const struct {
 	{2 * MEM_HOLD_MS, true},
 };
 
+/* A token of the last session may still be in somebody's queue. */
+START_TEST(not_of_the_last_session_either)
+{
+	uint32_t keys[8][REGIONS];
+
+	fake_verbs_recycle_keys(true);
+	for (int n = 0; n < 8; n++) {
+		for (unsigned int r = 0; r < REGIONS; r++)
+			keys[n][r] = mem_rkey(mem, r);
+		mem_free(mem);
+		ck_assert(!mem_new(device, &nic_arena, ACCESS, &mem, nic_why,
+				   sizeof(nic_why)));
+		for (int k = 0; k <= n; k++)
+			for (unsigned int r = 0; r < REGIONS; r++)
+				ck_assert(!lands(keys[k][r], r));
+	}
+}
+END_TEST
+
 START_TEST(comes_back_when_its_time_is_over)
 {
 	const uint32_t first = mem_rkey(mem, 0);
@@ -360,6 +379,7 @@ int main(void)
 	tcase_add_test(tc, renewed);
 	tcase_add_test(tc, recycled_keys_are_kept_away);
 	tcase_add_test(tc, recycled_among_regions);
+	tcase_add_test(tc, not_of_the_last_session_either);
 	ADD_ROWS(tc, comes_back_when_its_time_is_over, returns);
 	tcase_add_test(tc, too_many_at_once);
 	tcase_add_test(tc, deregistering_fails);

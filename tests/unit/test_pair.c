@@ -8,7 +8,7 @@
 #define OTHER "AKIAOTHER"
 #define COOKIE 0xc0ffee42U
 #define TAG "\"etag\" 17"
-#define FAR (1U << 20)
+#define FAR (1U << 14)
 
 static struct rdma *session;
 static struct initiator *server;
