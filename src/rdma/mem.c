@@ -23,7 +23,7 @@
 #include "base/clock.h"
 
 #define HELD_MAX 256    /* keys out of the way at a time */
-#define DEAD_MAX 65536  /* pairs remembered; a power of two */
+#define DEAD_MAX 262144 /* pairs remembered; a power of two */
 #define DEAD_PROBES 128 /* places where a pair may stand */
 
 struct dead_key {

@@ -187,8 +187,12 @@ static bool take_inbox(struct loop *l)
 		struct s3_call *call = container_of(e, struct s3_call, link);
 
 		list_del(e);
-		list_add_tail(call->due_ms > now ? &l->delayed : &l->waiting,
-			      e);
+		if (call->urgent)
+			list_add(&l->waiting, e);
+		else
+			list_add_tail(call->due_ms > now ? &l->delayed
+							 : &l->waiting,
+				      e);
 	}
 	list_for_each_safe(e, n, &l->delayed)
 	{

@@ -95,9 +95,10 @@ struct s3_call {
 	bool is_grant;
 	unsigned int url_pin; /* 0: any endpoint, else the number, from 1 */
 	const char *local;    /* NULL, or the address of this host to use */
-	bool fresh;           /* not on a connection that is there already */
-	uint32_t delay_ms;    /* start no earlier than this from now */
-	uint64_t timeout_ms;  /* of the attempt; 0: the configured one */
+	bool urgent;       /* before all that wait: a server counts the time */
+	bool fresh;        /* not on a connection that is there already */
+	uint32_t delay_ms; /* start no earlier than this from now */
+	uint64_t timeout_ms; /* of the attempt; 0: the configured one */
 
 	/* Takes body bytes of a 2xx answer; false ends the request. */
 	bool (*sink)(struct s3_call *call, const char *data, size_t n);

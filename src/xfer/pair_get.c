@@ -122,6 +122,8 @@ static bool end_pair(struct pair_get *q)
 	return !err;
 }
 
+static void on_prepared(struct s3_call *call);
+
 static void post(struct pair_get *q, const char *path, unsigned int nheaders,
 		 void (*done)(struct s3_call *call))
 {
@@ -131,6 +133,8 @@ static void post(struct pair_get *q, const char *path, unsigned int nheaders,
 				   .headers = q->headers,
 				   .nheaders = nheaders,
 				   .is_grant = true,
+				   /* A prepared session is not kept long. */
+				   .urgent = done != on_prepared,
 				   .url_pin = q->offer.url + 1,
 				   .local = q->offer.local[0] ? q->offer.local
 							      : NULL,
