@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/parse.h"
 
 #define GIDS_MAX 512
 
@@ -179,18 +181,20 @@ static int choose(const char *device, const struct route *route,
 
 static int numa_of(const char *ibdev_path)
 {
-	char path[300];
-	int node = -1;
+	char path[300], text[16];
+	uint64_t node;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/device/numa_node", ibdev_path);
 	f = fopen(path, "re");
-	if (f) {
-		if (fscanf(f, "%d", &node) != 1)
-			node = -1;
-		fclose(f);
-	}
-	return node;
+	if (!f)
+		return -1;
+	if (!fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	fclose(f);
+	text[strcspn(text, "\n")] = '\0';
+	/* The kernel's own word for unknown is -1, which is no number here. */
+	return parse_u64(text, &node) || node > INT_MAX ? -1 : (int)node;
 }
 
 int rdma_device_node(const char *device)

@@ -232,7 +232,7 @@ int mem_new(struct device *d, const struct rdma_arena *arena, int access,
 	m->arena = arena;
 	m->access = access;
 	m->n = rdma_regions(arena);
-	m->mrs = calloc(m->n, sizeof(*m->mrs));
+	m->mrs = calloc(m->n, sizeof(struct ibv_mr *));
 	m->rkeys = calloc(m->n, sizeof(*m->rkeys));
 	m->granted = calloc(m->n, sizeof(*m->granted));
 	err = m->mrs && m->rkeys && m->granted ? make_scratch(m) : -ENOMEM;

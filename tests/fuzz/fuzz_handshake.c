@@ -5,7 +5,7 @@
 #include "fuzz.h"
 #include "xfer/handshake.h"
 
-#define HEX "0123456789abcdef"
+#define HEX "0123456789abcdefABCDEF"
 
 static void check_fields(const struct handshake *h)
 {
