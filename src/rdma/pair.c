@@ -101,7 +101,6 @@ int rdma_pair_new(struct rdma *r, struct rdma_pair **out, char token[TOKEN_MAX],
 {
 	struct rdma_pair *p = calloc(1, sizeof(*p));
 	struct device *d = to_nic(r)->device;
-	struct token_rc t = {.port = d->port, .lid = d->lid};
 
 	if (!p)
 		return -ENOMEM;
@@ -119,9 +118,7 @@ int rdma_pair_new(struct rdma *r, struct rdma_pair **out, char token[TOKEN_MAX],
 		return -EIO;
 	}
 	p->psn = choose_psn(p->qp->qp_num);
-	t.qpn = p->qp->qp_num;
-	memcpy(t.gid, d->gid.raw, sizeof(t.gid));
-	token_rc_format(&t, token);
+	qp_token(d, p->qp, token);
 	*psn = p->psn;
 	*out = p;
 	return 0;
@@ -141,15 +138,15 @@ int rdma_pair_connect(struct rdma_pair *p, const char *token, uint32_t qpn,
 		      uint32_t psn)
 {
 	struct ibv_recv_wr wr = {.num_sge = 0}, *bad;
-	struct qp_peer peer = {.psn = psn};
+	struct qp_peer peer;
 	struct token_rc t;
 	int err;
 
 	if (token_rc_parse(token, &t))
 		return -EPROTO;
-	peer.qpn = t.qpn ? t.qpn : qpn;
-	peer.lid = t.lid;
-	memcpy(peer.gid, t.gid, sizeof(peer.gid));
+	peer = qp_peer_of(&t, psn);
+	if (!peer.qpn)
+		peer.qpn = qpn;
 	if (!peer.qpn || !psn)
 		return -EPROTO;
 	if (peer_met_before(p->qp->qp_num, psn))

@@ -106,7 +106,6 @@ int initiator_prepare(struct initiator *i, const char *owner,
 {
 	struct session *s = calloc(1, sizeof(*s));
 	unsigned char name[TOKEN_CONN / 2];
-	struct token_rc t = {.port = i->device->port, .lid = i->device->lid};
 
 	if (!s)
 		return -ENOMEM;
@@ -123,12 +122,10 @@ int initiator_prepare(struct initiator *i, const char *owner,
 		free_session(s);
 		return -EBUSY;
 	}
-	t.qpn = s->qp->qp_num;
-	memcpy(t.gid, i->device->gid.raw, sizeof(t.gid));
 	memcpy(out->name, s->name, sizeof(out->name));
-	token_rc_format(&t, out->token);
+	qp_token(i->device, s->qp, out->token);
 	out->psn = s->psn;
-	out->qpn = t.qpn;
+	out->qpn = s->qp->qp_num;
 	if (!enlist(i, s)) {
 		free_session(s);
 		return -EBUSY;
@@ -165,15 +162,14 @@ int initiator_ready(struct initiator *i, const char *owner,
 		    const struct initiator_ready *r,
 		    struct initiator_final *out)
 {
-	struct qp_peer peer = {.qpn = r->qpn};
+	struct qp_peer peer;
 	struct session *s;
 	int err = take(i, owner, r->session, &r->cookie, &s);
 
 	if (err)
 		return err;
-	peer.psn = s->p.psn;
-	peer.lid = s->p.client.lid;
-	memcpy(peer.gid, s->p.client.gid, sizeof(peer.gid));
+	peer = qp_peer_of(&s->p.client, s->p.psn);
+	peer.qpn = r->qpn; /* READY's word, not PREPARE's */
 	err = qp_connect(i->device, s->qp, &peer, s->psn) ? -EIO : 0;
 	if (!err)
 		err = initiator_stream(i, &s->path, r->addr, r->rkey,

@@ -90,6 +90,23 @@ int qp_connect(struct device *d, struct ibv_qp *qp, const struct qp_peer *peer,
 	return -err;
 }
 
+void qp_token(const struct device *d, const struct ibv_qp *qp,
+	      char out[TOKEN_MAX])
+{
+	struct token_rc t = {.qpn = qp->qp_num, .port = d->port, .lid = d->lid};
+
+	memcpy(t.gid, d->gid.raw, sizeof(t.gid));
+	token_rc_format(&t, out);
+}
+
+struct qp_peer qp_peer_of(const struct token_rc *t, uint32_t psn)
+{
+	struct qp_peer peer = {.qpn = t->qpn, .psn = psn, .lid = t->lid};
+
+	memcpy(peer.gid, t->gid, sizeof(peer.gid));
+	return peer;
+}
+
 void qp_fail(struct ibv_qp *qp)
 {
 	struct ibv_qp_attr attr = {.qp_state = IBV_QPS_ERR};

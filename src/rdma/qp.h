@@ -25,6 +25,13 @@ struct ibv_qp *qp_new(struct device *d, const struct qp_caps *caps);
 int qp_connect(struct device *d, struct ibv_qp *qp, const struct qp_peer *peer,
 	       uint32_t own_psn);
 
+/* Its token, as a hand-shake carries it: number and port, and no window. */
+void qp_token(const struct device *d, const struct ibv_qp *qp,
+	      char out[TOKEN_MAX]);
+
+/* The peer that a token names. */
+struct qp_peer qp_peer_of(const struct token_rc *t, uint32_t psn);
+
 /* To ERR: what was posted comes back flushed. */
 void qp_fail(struct ibv_qp *qp);
 

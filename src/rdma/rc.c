@@ -133,7 +133,6 @@ int rdma_rc_offer(struct rdma *r, char token[TOKEN_MAX], uint32_t *psn)
 {
 	struct rc *rc = to_rc(r);
 	struct device *d = rc->nic.device;
-	struct token_rc t = {.port = d->port, .lid = d->lid};
 
 	drop_qp(rc);
 	rc->qp = qp_new(d,
@@ -143,9 +142,7 @@ int rdma_rc_offer(struct rdma *r, char token[TOKEN_MAX], uint32_t *psn)
 	if (!rc->qp)
 		return errno ? -errno : -EIO;
 	rc->psn = qp_random_psn();
-	t.qpn = rc->qp->qp_num;
-	memcpy(t.gid, d->gid.raw, sizeof(t.gid));
-	token_rc_format(&t, token);
+	qp_token(d, rc->qp, token);
 	*psn = rc->psn;
 	return 0;
 }
@@ -154,16 +151,14 @@ int rdma_rc_accept(struct rdma *r, const char *conn, const char *token,
 		   uint32_t psn)
 {
 	struct rc *rc = to_rc(r);
-	struct qp_peer peer = {.psn = psn};
+	struct qp_peer peer;
 	struct token_rc t;
 	int err;
 
 	if (!rc->qp || strlen(conn) != TOKEN_CONN ||
 	    token_rc_parse(token, &t) || !t.qpn || !psn)
 		return -EPROTO;
-	peer.qpn = t.qpn;
-	peer.lid = t.lid;
-	memcpy(peer.gid, t.gid, sizeof(peer.gid));
+	peer = qp_peer_of(&t, psn);
 	err = qp_connect(rc->nic.device, rc->qp, &peer, rc->psn);
 	if (err)
 		return err;

@@ -116,15 +116,10 @@ static bool enlist(struct initiator *i, struct conn *c)
 static void welcome(struct initiator *i, const struct conn *c, uint32_t psn,
 		    struct initiator_welcome *out)
 {
-	struct token_rc t = {.qpn = c->qp->qp_num,
-			     .port = i->device->port,
-			     .lid = i->device->lid};
-
-	memcpy(t.gid, i->device->gid.raw, sizeof(t.gid));
 	memcpy(out->name, c->name, sizeof(out->name));
-	token_rc_format(&t, out->token);
+	qp_token(i->device, c->qp, out->token);
 	out->psn = psn;
-	out->qpn = t.qpn;
+	out->qpn = c->qp->qp_num;
 }
 
 int initiator_connect(struct initiator *i, const char *owner,
@@ -132,15 +127,13 @@ int initiator_connect(struct initiator *i, const char *owner,
 		      struct initiator_welcome *out)
 {
 	struct conn *c = calloc(1, sizeof(*c));
-	struct qp_peer peer = {
-		.qpn = client->qpn, .psn = psn, .lid = client->lid};
+	const struct qp_peer peer = qp_peer_of(client, psn);
 	const uint32_t own = qp_random_psn();
 	unsigned char name[TOKEN_CONN / 2];
 	int err = -EIO;
 
 	if (!c)
 		return -ENOMEM;
-	memcpy(peer.gid, client->gid, sizeof(peer.gid));
 	c->path = (struct path){post, fail};
 	c->used_ms = clock_ms();
 	random_bytes(name, sizeof(name));

@@ -117,15 +117,14 @@ enum open_result session_connect(struct session *s, struct rdma *rdma,
 			  "the server's answer to an RC connection is "
 			  "malformed");
 	err = rdma_rc_accept(rdma, h.session, h.token, h.psn);
-	if (err)
+	if (err) {
 		disconnect(s, rdma, h.session);
-	else
-		strcpy(s->conn, h.session);
-	if (err)
 		return no(OPEN_LATER, why, cap,
 			  "the RC connection failed: %s; can the two NICs "
 			  "reach each other?",
 			  strerror(-err));
+	}
+	strcpy(s->conn, h.session);
 	return OPEN_DONE;
 }
 
