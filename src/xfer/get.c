@@ -145,8 +145,14 @@ static void delivered(struct xfer_get *g, enum xfer_path path)
 /* The bytes stand in the window; they are there for good once flushed. */
 static void moved(struct xfer_get *g)
 {
-	if (session_delivered(g->offer.session, &g->offer, &g->span, g->len)) {
-		log_error("transport: a transfer could not be made visible");
+	const int err = session_delivered(g->offer.session, &g->offer, &g->span,
+					  g->len);
+
+	if (err) {
+		if (err != -EPIPE)
+			log_error("transport: a transfer could not be made "
+				  "visible: %s",
+				  strerror(-err));
 		g->http_only = !g->xfer->cfg.require;
 		settle(g, -EIO, true, true);
 		return;

@@ -405,6 +405,8 @@ int session_delivered(struct session *s, const struct offer *o,
 	struct rdma *r = session_enter(s, o->number);
 	int err = r ? rdma_flush(r, span->region, len - 1) : 0;
 
+	if (err && !rdma_alive(r))
+		err = -EPIPE;
 	if (r)
 		session_leave(s);
 	LOCK_SCOPE(&s->lock);

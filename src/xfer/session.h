@@ -33,7 +33,8 @@ bool session_offer(struct session *s, struct xfer_span *span, size_t len,
 void session_note(struct session *s, const struct offer *o,
 		  enum health_event e);
 
-/* Bytes that came by the offer, after they were made visible: 0 or -EIO. */
+/* Bytes that came by the offer, after they were made visible: 0; -EPIPE when
+ * the session is ending, of which it has told; or another -errno. */
 int session_delivered(struct session *s, const struct offer *o,
 		      const struct xfer_span *span, size_t len);
 
