@@ -10,12 +10,12 @@ static json_t *pool_json(const struct cache_stats *c, uint64_t lost)
 {
 	const unsigned int *n = c->pool.states;
 
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b}", "slots",
-			 c->pool.slots, "free", n[SLOT_FREE], "armed",
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:I, s:b}",
+			 "slots", c->pool.slots, "free", n[SLOT_FREE], "armed",
 			 n[SLOT_ARMED], "ready", n[SLOT_READY], "quarantined",
-			 n[SLOT_QUARANTINED], "lost", (json_int_t)lost,
-			 "size_bytes", (json_int_t)c->pool.size, "pinned",
-			 c->pool.pinned);
+			 n[SLOT_QUARANTINED], "lent", n[SLOT_LENT], "lost",
+			 (json_int_t)lost, "size_bytes",
+			 (json_int_t)c->pool.size, "pinned", c->pool.pinned);
 }
 
 static uint64_t minus(uint64_t a, uint64_t b)

@@ -97,6 +97,39 @@ void cache_read_end(struct cache *c, struct cache_read *r);
 void cache_prefetch(struct cache *c, struct object *o, uint64_t off,
 		    uint64_t len);
 
+/* ---- memory for others ---- */
+
+/*
+ * Takes an extent out of the pool, for the caller alone; what stood in it is
+ * forgotten.  easily: only one that the cache does not use at all.  Wiping it
+ * is the caller's (extent->dirty).  NULL when none can be had: a share of the
+ * pool always stays.
+ */
+struct extent *cache_lend(struct cache *c, bool easily);
+/* No key that was given out for it may be alive any more. */
+void cache_unlend(struct cache *c, struct extent *e);
+
+/* Extents by number, lent or not; NULL behind the last. */
+struct extent *cache_extent(struct cache *c, unsigned int i);
+
+/*
+ * Copies bytes of an object that stand in the pool, all or none of them, and
+ * tells whether it did.  Never waits.
+ */
+bool cache_copy(struct cache *c, struct object *o, uint64_t off, uint64_t len,
+		char *to);
+
+/* The object, for who fetches its bytes himself; as long as it is held. */
+struct object_name {
+	const char *bucket, *key, *etag;
+	uint64_t size;
+	uint64_t id; /* of this version; never used again */
+};
+struct object_name cache_object_name(const struct object *o);
+/* -ESTALE or -ENOENT once it is known that this version is no more. */
+void cache_object_is_gone(struct cache *c, struct object *o, int err);
+int cache_object_gone(struct cache *c, const struct object *o);
+
 /* Forgets all bytes that nobody reads now. */
 void cache_drop(struct cache *c);
 

@@ -180,6 +180,7 @@ struct chunk *chunk_claim(struct cache *c, struct object *o,
 	ch->lo = lo;
 	ch->hi = hi;
 	ch->slot = slot;
+	slot->chunk = ch;
 	ch->state = CHUNK_FILLING;
 	ch->listed = true;
 	HASH_ADD(hh, c->table, where, sizeof(ch->where), ch);

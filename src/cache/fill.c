@@ -62,6 +62,7 @@ static struct slot *swap_slots(struct cache *c, struct chunk *ch,
 	}
 	ch->slot = chunk_take_slot(c, (enum slot_class)ch->where.class);
 	if (ch->slot) {
+		ch->slot->chunk = ch;
 		c->slotless[ch->where.class]--;
 		g->span = ch->slot->span;
 	}

@@ -5,10 +5,12 @@
  *   ARMED         no               yes                  no
  *   READY         no               no                   yes
  *   QUARANTINED   no               yes                  no
+ *   LENT          no               the borrower knows   the borrower knows
  *
  *   FREE -> ARMED -> READY -> FREE
  *           ARMED -> FREE              (nothing was sent, or it ended surely)
  *           ARMED -> QUARANTINED -> FREE    (uncertain; then the fence)
+ *   FREE -> LENT -> FREE               (all of an extent at once)
  *
  * Threads, locks: staging.h.
  */
@@ -16,35 +18,24 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/memfd.h>
-#include <linux/mempolicy.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/log.h"
-
-/* The share of small slots, and how many there are at least. */
-#define SMALL_SHARE 8
-#define SMALL_MIN 16
-#define HUGE_PAGE (2UL << 20)
+#include "cache/arena.h"
 
 struct staging {
 	/* Constant after staging_new. */
 	struct rdma_arena arena;
-	struct slot *slots; /* owned */
+	struct slot *slots;     /* owned */
+	struct extent *extents; /* owned */
+	unsigned int nextents;
 	unsigned int count[SLOT_CLASSES];
 	bool pinned;
 
 	struct list free[SLOT_CLASSES];
 	unsigned int nfree[SLOT_CLASSES];
 	unsigned int states[SLOT_STATES];
+	unsigned int lent; /* extents */
 };
 
 static void check(const struct staging *p, const struct slot *s)
@@ -56,151 +47,29 @@ static void check(const struct staging *p, const struct slot *s)
 	assert(p->states[SLOT_FREE] == p->nfree[0] + p->nfree[1]);
 }
 
-/* How the pool is cut: small slots lie behind the big ones. */
-static void plan(struct staging *p, const struct staging_config *cfg)
+static int make_extents(struct staging *p, unsigned int per)
 {
-	struct rdma_arena *a = &p->arena;
-	size_t small = cfg->size / SMALL_SHARE / STAGING_SMALL;
-	size_t big;
+	const struct rdma_run *r = &p->arena.runs[SLOT_BIG];
 
-	if (small < SMALL_MIN)
-		small = SMALL_MIN;
-	big = cfg->size > small * STAGING_SMALL
-		      ? (cfg->size - small * STAGING_SMALL) / cfg->slot
-		      : 0;
-	if (big < 2)
-		big = 2;
-	a->runs[0] = (struct rdma_run){0, cfg->slot, big};
-	a->runs[1] = (struct rdma_run){big * cfg->slot, STAGING_SMALL, small};
-	a->nruns = 2;
-	a->size = big * cfg->slot + small * STAGING_SMALL;
-	p->count[SLOT_BIG] = (unsigned int)big;
-	p->count[SLOT_SMALL] = (unsigned int)small;
-}
+	p->nextents = ((unsigned int)r->count + per - 1) / per;
+	p->extents = calloc(p->nextents, sizeof(*p->extents));
+	if (!p->extents)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < p->nextents; i++) {
+		const unsigned int first = i * per;
+		const unsigned int left = (unsigned int)r->count - first;
+		const unsigned int n = left < per ? left : per;
 
-static void pin(struct staging *p)
-{
-	struct rlimit lim = {0};
-
-	p->pinned = !mlock(p->arena.addr, p->arena.size);
-	if (p->pinned)
-		return;
-	getrlimit(RLIMIT_MEMLOCK, &lim);
-	log_warning("staging: %zu MiB cannot be pinned (%m; the limit is %llu "
-		    "KiB): going on unpinned; raise it with LimitMEMLOCK= or "
-		    "ulimit -l, or make cache_size smaller",
-		    p->arena.size >> 20,
-		    (unsigned long long)lim.rlim_cur >> 10);
-}
-
-/*
- * A file of a tmpfs of our own that nobody else sees, with huge pages: a memfd
- * has them only where the administrator allows it for all
- * (transparent_hugepage/shmem_enabled).  Takes the right to mount.
- */
-static int huge_tmpfs_file(void)
-{
-	AUTO_CLOSE int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
-	AUTO_CLOSE int mount = -1;
-	int fd;
-
-	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "huge", "always", 0) ||
-	    fsconfig(fs, FSCONFIG_SET_STRING, "mode", "0700", 0) ||
-	    fsconfig(fs, FSCONFIG_SET_STRING, "size", "0", 0) ||
-	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
-		return -errno;
-	mount = fsmount(fs, FSMOUNT_CLOEXEC, 0);
-	if (mount < 0)
-		return -errno;
-	/* The file keeps the mount. */
-	fd = openat(mount, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	return fd < 0 ? -errno : fd;
-}
-
-static int memfd_file(unsigned int flags)
-{
-	const int fd = memfd_create("s3rdmafs-pool",
-				    MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
-
-	return fd < 0 ? -errno : fd;
-}
-
-/* Takes over fd: the arena's memory, mapped. */
-static int map_file(struct rdma_arena *a, size_t size, int fd)
-{
-	void *addr;
-
-	if (fd < 0)
-		return fd;
-	addr = ftruncate(fd, (off_t)size)
-		       ? MAP_FAILED
-		       : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
-			      fd, 0);
-	if (addr == MAP_FAILED) {
-		const int err = -errno;
-
-		close(fd);
-		return err;
+		p->extents[i] = (struct extent){.addr = p->arena.addr +
+							first * r->len,
+						.len = n * r->len,
+						.region_len = r->len,
+						.fd = p->arena.files[i].fd,
+						.region = first,
+						.nregions = n};
+		for (unsigned int k = first; k < first + n; k++)
+			p->slots[k].extent = &p->extents[i];
 	}
-	/* Where it can be promised (a memfd), the length stays as it is. */
-	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-	a->fd = fd;
-	a->addr = addr;
-	a->size = size;
-	return 0;
-}
-
-/* Before the first touch, each big slot is given to the node of the NIC that
- * will fill it.  A wish: where it fails, memory is where the kernel likes. */
-static void place(struct staging *p, const struct staging_config *cfg)
-{
-	struct rdma_arena *a = &p->arena;
-
-	for (uint64_t i = 0; cfg->nnodes && i < a->runs[SLOT_BIG].count; i++) {
-		const int node = cfg->nodes[i % cfg->nnodes];
-		const unsigned long mask = 1UL << node;
-
-		if (syscall(SYS_mbind, a->addr + i * a->runs[SLOT_BIG].len,
-			    a->runs[SLOT_BIG].len, MPOL_PREFERRED, &mask,
-			    8 * sizeof(mask), 0))
-			return;
-	}
-	memcpy(a->nodes, cfg->nodes, sizeof(a->nodes));
-	a->nnodes = cfg->nnodes;
-}
-
-/*
- * Out of huge pages the kernel copies with a fraction of its page look-ups:
- * seen here, a quarter more throughput warm and a third more over shm.
- * Reserved ones (vm.nr_hugepages) are taken only when asked for: they may have
- * been reserved for somebody else.
- */
-static int map_arena(struct staging *p, const struct staging_config *cfg)
-{
-	const enum staging_pages pages = cfg->pages;
-	struct rdma_arena *a = &p->arena;
-	const size_t huge = (a->size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-	int err = -ENOMEM;
-
-	if (pages == STAGING_RESERVED) {
-		err = map_file(a, huge, memfd_file(MFD_HUGETLB | MFD_HUGE_2MB));
-		if (err)
-			log_warning("staging: no %zu reserved huge pages: "
-				    "going on with ordinary ones; raise "
-				    "vm.nr_hugepages",
-				    huge / HUGE_PAGE);
-	} else if (pages == STAGING_TRANSPARENT) {
-		err = map_file(a, huge, huge_tmpfs_file());
-	}
-	if (err)
-		err = map_file(a, a->size, memfd_file(0));
-	if (err)
-		return err;
-	madvise(a->addr, a->size, MADV_DONTFORK);
-	if (pages == STAGING_TRANSPARENT)
-		madvise(a->addr, a->size, MADV_HUGEPAGE);
-	place(p, cfg);
-	pin(p);
 	return 0;
 }
 
@@ -233,17 +102,20 @@ static int make_slots(struct staging *p)
 int staging_new(const struct staging_config *cfg, struct staging **out)
 {
 	struct staging *p = calloc(1, sizeof(*p));
+	unsigned int per;
 	int err;
 
 	if (!p)
 		return -ENOMEM;
-	p->arena.fd = -1;
 	for (int c = 0; c < SLOT_CLASSES; c++)
 		list_init(&p->free[c]);
-	plan(p, cfg);
-	err = map_arena(p, cfg);
+	err = arena_new(cfg, &p->arena, &per, &p->pinned);
+	for (int c = 0; c < SLOT_CLASSES; c++)
+		p->count[c] = (unsigned int)p->arena.runs[c].count;
 	if (!err)
 		err = make_slots(p);
+	if (!err)
+		err = make_extents(p, per);
 	if (err) {
 		staging_free(p);
 		return err;
@@ -256,10 +128,8 @@ void staging_free(struct staging *p)
 {
 	if (!p)
 		return;
-	if (p->arena.addr)
-		munmap(p->arena.addr, p->arena.size);
-	if (p->arena.fd >= 0)
-		close(p->arena.fd);
+	arena_free(&p->arena);
+	free(p->extents);
 	free(p->slots);
 	free(p);
 }
@@ -312,6 +182,8 @@ struct slot *staging_take(struct staging *p, enum slot_class class)
 		return NULL;
 	s = list_first(&p->free[class], struct slot, link);
 	move(s, SLOT_ARMED);
+	if (s->extent)
+		s->extent->dirty = true;
 	return s;
 }
 
@@ -339,6 +211,45 @@ void staging_fenced(struct slot *s)
 	move(s, SLOT_FREE);
 }
 
+struct extent *staging_extent(struct staging *p, unsigned int i)
+{
+	return i < p->nextents ? &p->extents[i] : NULL;
+}
+
+struct slot *staging_slot(struct staging *p, unsigned int region)
+{
+	assert(region < p->arena.runs[0].count + p->arena.runs[1].count);
+	return &p->slots[region];
+}
+
+void staging_lend(struct staging *p, struct extent *e)
+{
+	assert(!e->lent);
+	for (unsigned int i = 0; i < e->nregions; i++) {
+		struct slot *s = &p->slots[e->region + i];
+
+		assert(s->state == SLOT_FREE);
+		move(s, SLOT_LENT);
+	}
+	e->lent = true;
+	p->lent++;
+	p->count[SLOT_BIG] -= e->nregions;
+}
+
+void staging_unlend(struct staging *p, struct extent *e)
+{
+	assert(e->lent);
+	for (unsigned int i = 0; i < e->nregions; i++) {
+		struct slot *s = &p->slots[e->region + i];
+
+		assert(s->state == SLOT_LENT);
+		move(s, SLOT_FREE);
+	}
+	e->lent = false;
+	p->lent--;
+	p->count[SLOT_BIG] += e->nregions;
+}
+
 bool staging_is_strained(const struct staging *p)
 {
 	return p->states[SLOT_QUARANTINED] >
@@ -348,7 +259,10 @@ bool staging_is_strained(const struct staging *p)
 void staging_get_stats(const struct staging *p, struct staging_stats *out)
 {
 	*out = (struct staging_stats){.slots = p->count[SLOT_BIG] +
-					       p->count[SLOT_SMALL],
+					       p->count[SLOT_SMALL] +
+					       p->states[SLOT_LENT],
+				      .extents = p->nextents,
+				      .lent = p->lent,
 				      .size = p->arena.size,
 				      .pinned = p->pinned};
 	memcpy(out->states, p->states, sizeof(out->states));

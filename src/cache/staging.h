@@ -20,13 +20,29 @@ enum slot_state {
 	SLOT_ARMED,       /* leased: a server may be writing into it */
 	SLOT_READY,       /* holds data that was checked */
 	SLOT_QUARANTINED, /* its old key may still be alive */
+	SLOT_LENT,        /* with its extent */
 	SLOT_STATES,
 };
 
 enum slot_class { SLOT_BIG, SLOT_SMALL, SLOT_CLASSES };
 
+/*
+ * Some big slots in a file of their own: what can be lent whole, to be handed
+ * to applications.
+ */
+struct extent {
+	char *addr;
+	size_t len, region_len;
+	int fd; /* the pool's */
+	unsigned int region, nregions;
+	bool lent;
+	bool dirty; /* has held data since it was last wiped */
+};
+
 struct slot {
-	struct list link; /* on the pool's free list of its class */
+	struct list link;      /* on the pool's free list of its class */
+	struct extent *extent; /* NULL for a small one */
+	struct chunk *chunk;   /* who has it; the cache's */
 	enum slot_state state;
 	enum slot_class class;
 	struct xfer_span span;
@@ -51,6 +67,7 @@ struct staging_config {
 
 struct staging_stats {
 	unsigned int slots, states[SLOT_STATES];
+	unsigned int extents, lent;
 	size_t size;
 	bool pinned;
 };
@@ -64,7 +81,7 @@ void staging_free(struct staging *p);
 
 const struct rdma_arena *staging_arena(const struct staging *p);
 size_t staging_slot_size(const struct staging *p, enum slot_class class);
-/* Slots of a class in all, and free ones. */
+/* Slots of a class in all but the lent ones, and free ones. */
 unsigned int staging_slots(const struct staging *p, enum slot_class class);
 unsigned int staging_free_slots(const struct staging *p, enum slot_class class);
 
@@ -74,6 +91,13 @@ void staging_ready(struct slot *s);      /* ARMED -> READY */
 void staging_put(struct slot *s);        /* ARMED, READY -> FREE */
 void staging_quarantine(struct slot *s); /* ARMED -> QUARANTINED */
 void staging_fenced(struct slot *s);     /* QUARANTINED -> FREE */
+
+/* Extents by number; NULL behind the last. */
+struct extent *staging_extent(struct staging *p, unsigned int i);
+struct slot *staging_slot(struct staging *p, unsigned int region);
+/* All slots of the extent FREE -> LENT, and back. */
+void staging_lend(struct staging *p, struct extent *e);
+void staging_unlend(struct staging *p, struct extent *e);
 
 /* Are so many slots in quarantine that no more tokens should go out? */
 bool staging_is_strained(const struct staging *p);

@@ -20,6 +20,7 @@
 #include "rdma/token.h"
 
 #define RDMA_RUNS SHM_RUNS
+#define RDMA_FILES SHM_FILES
 #define RDMA_NODES 8
 
 /* count regions of len bytes, the first at off; regions are numbered through
@@ -28,9 +29,17 @@ struct rdma_run {
 	uint64_t off, len, count;
 };
 
+/* A piece of memory behind an arena, as a descriptor. */
+struct rdma_file {
+	int fd;
+	uint64_t len;
+};
+
 /* Memory of the owner of the session; outlives it. */
 struct rdma_arena {
-	int fd; /* the memfd behind addr */
+	/* Behind addr, one after the other; no region is in two of them. */
+	struct rdma_file files[RDMA_FILES];
+	unsigned int nfiles;
 	char *addr;
 	size_t size;
 	struct rdma_run runs[RDMA_RUNS];

@@ -155,25 +155,30 @@ static int send_hello(struct shm *s, const char *ticket)
 	struct shm_msg m = {.magic = SHM_MAGIC, .type = SHM_HELLO};
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(SHM_FILES * sizeof(int))];
 	} control = {0};
 	struct iovec iov = {&m, sizeof(m)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf)};
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = CMSG_SPACE(a->nfiles * sizeof(int))};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
 	memcpy(m.hello.ticket, ticket, SHM_TICKET);
-	m.hello.size = a->size;
+	m.hello.nfiles = a->nfiles;
 	m.hello.nruns = a->nruns;
 	for (unsigned int i = 0; i < a->nruns; i++)
 		m.hello.runs[i] = (struct shm_run){
 			a->runs[i].off, a->runs[i].len, a->runs[i].count};
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &a->fd, sizeof(int));
+	c->cmsg_len = CMSG_LEN(a->nfiles * sizeof(int));
+	for (unsigned int i = 0; i < a->nfiles; i++) {
+		m.hello.files[i] = a->files[i].len;
+		memcpy(CMSG_DATA(c) + i * sizeof(int), &a->files[i].fd,
+		       sizeof(int));
+	}
 	return sendmsg(s->socket, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 

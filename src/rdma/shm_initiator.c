@@ -35,6 +35,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/parse.h"
 #include "base/thread.h"
 #include "rdma/token.h"
@@ -43,6 +44,7 @@
 #define MAX_TICKETS 64
 #define TICKET_MS 10000
 #define PATIENCE_S 10
+#define PAGE 4096
 
 struct region {
 	uint32_t gen;
@@ -114,15 +116,39 @@ static bool is_memory(int fd)
 	       (fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC);
 }
 
-/* All of what a client claims, checked before it is believed. */
-static int check_hello(const struct shm_msg *m, int fd, unsigned int *nregions)
+/* The descriptors of a HELLO; owned, as many as came. */
+struct files {
+	int fds[SHM_FILES];
+	unsigned int n;
+};
+
+/* Are they what the client says?  *size is their sum. */
+static int check_files(const struct shm_msg *m, const struct files *f,
+		       uint64_t *size)
 {
-	uint64_t total = 0;
 	struct stat st;
 
-	if (fstat(fd, &st) || !is_memory(fd) || m->hello.size == 0 ||
-	    (uint64_t)st.st_size != m->hello.size || m->hello.nruns == 0 ||
-	    m->hello.nruns > SHM_RUNS)
+	*size = 0;
+	if (f->n == 0 || m->hello.nfiles != f->n)
+		return -EINVAL;
+	for (unsigned int i = 0; i < f->n; i++) {
+		const uint64_t len = m->hello.files[i];
+
+		if (fstat(f->fds[i], &st) || !is_memory(f->fds[i]) ||
+		    len == 0 || len % PAGE || (uint64_t)st.st_size != len ||
+		    __builtin_add_overflow(*size, len, size))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+/* All of what a client claims of its memory, checked before it is believed. */
+static int check_runs(const struct shm_msg *m, uint64_t size,
+		      unsigned int *nregions)
+{
+	uint64_t total = 0;
+
+	if (m->hello.nruns == 0 || m->hello.nruns > SHM_RUNS)
 		return -EINVAL;
 	for (unsigned int i = 0; i < m->hello.nruns; i++) {
 		const struct shm_run *r = &m->hello.runs[i];
@@ -130,7 +156,7 @@ static int check_hello(const struct shm_msg *m, int fd, unsigned int *nregions)
 
 		if (r->len == 0 || r->count > SHM_MAX_REGIONS ||
 		    __builtin_mul_overflow(r->len, r->count, &bytes) ||
-		    r->off > m->hello.size || bytes > m->hello.size - r->off)
+		    r->off > size || bytes > size - r->off)
 			return -EINVAL;
 		total += r->count;
 	}
@@ -154,12 +180,12 @@ static bool redeem(struct shm_server *s, const char *ticket)
 	return false;
 }
 
-/* Receives HELLO and its descriptor; *fd is owned, -1 for none. */
-static int receive_hello(int sock, struct shm_msg *m, int *fd)
+/* Receives HELLO and its descriptors, which are the caller's in any case. */
+static int receive_hello(int sock, struct shm_msg *m, struct files *f)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(SHM_FILES * sizeof(int))];
 	} control;
 	struct iovec iov = {m, sizeof(*m)};
 	struct msghdr msg = {.msg_iov = &iov,
@@ -169,20 +195,48 @@ static int receive_hello(int sock, struct shm_msg *m, int *fd)
 	const ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(c), sizeof(int));
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+		f->n = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) /
+				      sizeof(int));
+		memcpy(f->fds, CMSG_DATA(c), f->n * sizeof(int));
+	}
 	return n == (ssize_t)sizeof(*m) && m->magic == SHM_MAGIC &&
-			       m->type == SHM_HELLO && *fd >= 0
+			       m->type == SHM_HELLO
 		       ? 0
 		       : -EINVAL;
 }
 
-static int set_up(struct session *s, const struct shm_msg *m, int fd)
+/*
+ * Maps the files one after the other, with the lengths that were checked: what
+ * fstat says may have changed since.
+ */
+static int map_files(struct session *s, const struct shm_msg *m,
+		     const struct files *f, uint64_t size)
+{
+	char *at = mmap_reserve(size);
+
+	if (!at)
+		return -errno;
+	s->map = at;
+	s->size = size;
+	for (unsigned int i = 0; i < f->n; i++) {
+		if (mmap(at, m->hello.files[i], PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, f->fds[i], 0) == MAP_FAILED)
+			return -errno;
+		at += m->hello.files[i];
+	}
+	return 0;
+}
+
+static int set_up(struct session *s, const struct shm_msg *m,
+		  const struct files *f)
 {
 	unsigned char id[SHM_SESSION / 2];
-	int err = check_hello(m, fd, &s->nregions);
+	uint64_t size;
+	int err = check_files(m, f, &size);
 
+	if (!err)
+		err = check_runs(m, size, &s->nregions);
 	if (err)
 		return err;
 	if (!redeem(s->server, m->hello.ticket))
@@ -192,13 +246,9 @@ static int set_up(struct session *s, const struct shm_msg *m, int fd)
 	s->regions = calloc(s->nregions, sizeof(*s->regions));
 	if (!s->regions)
 		return -ENOMEM;
-	s->map = mmap(NULL, m->hello.size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		      fd, 0);
-	if (s->map == MAP_FAILED) {
-		s->map = NULL;
-		return -errno;
-	}
-	s->size = m->hello.size;
+	err = map_files(s, m, f, size);
+	if (err)
+		return err;
 	random_bytes(id, sizeof(id));
 	format_hex(id, sizeof(id), s->id);
 	return 0;
@@ -278,14 +328,14 @@ static void *run_session(void *arg)
 	struct session *s = arg;
 	struct shm_msg hello = {0},
 		       welcome = {.magic = SHM_MAGIC, .type = SHM_WELCOME};
-	int fd = -1;
+	struct files files = {.n = 0};
 
 	pthread_detach(pthread_self());
-	welcome.status = receive_hello(s->socket, &hello, &fd);
+	welcome.status = receive_hello(s->socket, &hello, &files);
 	if (!welcome.status)
-		welcome.status = set_up(s, &hello, fd);
-	if (fd >= 0)
-		close(fd);
+		welcome.status = set_up(s, &hello, &files);
+	while (files.n > 0)
+		close(files.fds[--files.n]);
 	memcpy(welcome.welcome.session, s->id, SHM_SESSION);
 	/* A session may be silent as long as it lasts. */
 	set_patience(s->socket, SO_RCVTIMEO, 0);

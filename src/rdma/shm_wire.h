@@ -4,14 +4,14 @@
  * (SOCK_SEQPACKET, abstract name, one message a packet, host byte order).
  *
  *   client                         server
- *   HELLO + memfd          ->
+ *   HELLO + memfds         ->
  *                          <-      WELCOME
  *   REVOKE region, gen     ->
  *                          <-      REVOKED region, gen
  *   ... until either side closes
  *
- * The memfd is cut into regions by the runs of HELLO; each is a memory key of
- * its own.  A token names session, region and generation; REVOKE gives the
+ * The memfds lie one after the other and are cut into regions by the runs of
+ * HELLO; each is a memory key of its own, and lies in one memfd.  A token names session, region and generation; REVOKE gives the
  * region its next generation, and REVOKED is sent when no write under an
  * older one is going on or can begin any more.  That is the fence.
  *
@@ -24,10 +24,11 @@
 
 #include <stdint.h>
 
-#define SHM_MAGIC 0x3153484d4d445233ULL /* "3RDMMHS1" */
+#define SHM_MAGIC 0x3253484d4d445233ULL /* "3RDMMHS2" */
 #define SHM_TICKET 32                   /* hex digits */
 #define SHM_SESSION 32                  /* hex digits */
 #define SHM_RUNS 4
+#define SHM_FILES 200 /* of the 253 that one message can carry */
 #define SHM_MAX_REGIONS (1U << 20)
 
 enum shm_type { SHM_HELLO = 1, SHM_WELCOME, SHM_REVOKE, SHM_REVOKED };
@@ -46,7 +47,8 @@ struct shm_msg {
 	union {
 		struct {
 			char ticket[SHM_TICKET];
-			uint64_t size;
+			uint64_t nfiles;
+			uint64_t files[SHM_FILES]; /* their lengths */
 			uint64_t nruns;
 			struct shm_run runs[SHM_RUNS];
 		} hello;

@@ -42,7 +42,6 @@ static inline void nic_start(void)
 	nic_add_twins(NIC, 1, 0, "fe80::1");
 	nic_add_twins(NIC, 1, 2, NIC_GID);
 	nic_arena = (struct rdma_arena){
-		.fd = -1,
 		.size = REGIONS * REGION_LEN,
 		.runs = {{.len = REGION_LEN, .count = REGIONS}},
 		.nruns = 1};

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "rdma/rdma.h"
 #include "rdma/shm_initiator.h"
 #include "unit.h"
@@ -45,27 +46,42 @@ static bool is_untouched(const volatile char *p, size_t n)
 
 static void make_arena(struct rdma_arena *a, bool seal)
 {
+	/* The first region in a file of its own, the others in a second. */
+	const uint64_t lens[] = {BIG, ARENA - BIG};
+	uint64_t at = 0;
+
 	*a = (struct rdma_arena){
-		.fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING),
 		.size = ARENA,
+		.addr = mmap_reserve(ARENA),
 		.runs = {{0, BIG, NBIG}, {NBIG * BIG, SMALL, NSMALL}},
-		.nruns = 2};
-	ck_assert_int_ge(a->fd, 0);
-	ck_assert_int_eq(ftruncate(a->fd, (off_t)a->size), 0);
-	if (seal)
-		ck_assert_int_eq(
-			fcntl(a->fd, F_ADD_SEALS,
-			      F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL),
-			0);
-	a->addr = mmap(NULL, a->size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd,
-		       0);
-	ck_assert_ptr_ne(a->addr, MAP_FAILED);
+		.nruns = 2,
+		.nfiles = 2};
+	ck_assert_ptr_nonnull(a->addr);
+	for (int i = 0; i < 2; i++) {
+		const int fd = memfd_create("test",
+					    MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(ftruncate(fd, (off_t)lens[i]), 0);
+		if (seal)
+			ck_assert_int_eq(fcntl(fd, F_ADD_SEALS,
+					       F_SEAL_SHRINK | F_SEAL_GROW |
+						       F_SEAL_SEAL),
+					 0);
+		ck_assert_ptr_ne(mmap(a->addr + at, lens[i],
+				      PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED, fd, 0),
+				 MAP_FAILED);
+		a->files[i] = (struct rdma_file){fd, lens[i]};
+		at += lens[i];
+	}
 }
 
 static void free_arena(struct rdma_arena *a)
 {
 	munmap(a->addr, a->size);
-	close(a->fd);
+	for (unsigned int i = 0; i < a->nfiles; i++)
+		close(a->files[i].fd);
 }
 
 static void make_file(void)
@@ -266,11 +282,13 @@ START_TEST(revoke_waits_for_a_write)
 	int waited = 0;
 	char *last;
 
-	a.fd = memfd_create("large", MFD_ALLOW_SEALING);
-	ck_assert_int_eq(ftruncate(a.fd, (off_t)a.size), 0);
-	ck_assert_int_eq(fcntl(a.fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
-	a.addr = mmap(NULL, a.size, PROT_READ | PROT_WRITE, MAP_SHARED, a.fd,
-		      0);
+	a.files[0] = (struct rdma_file){
+		memfd_create("large", MFD_ALLOW_SEALING), a.size};
+	a.nfiles = 1;
+	ck_assert_int_eq(ftruncate(a.files[0].fd, (off_t)a.size), 0);
+	ck_assert_int_eq(fcntl(a.files[0].fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	a.addr = mmap(NULL, a.size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      a.files[0].fd, 0);
 	ck_assert_ptr_ne(a.addr, MAP_FAILED);
 	last = a.addr + a.size - 4096;
 	ck_assert_int_eq(open_session(&a, &r), 0);
@@ -376,12 +394,29 @@ static void overflowing_run(struct rdma_arena *a)
 
 static void larger(struct rdma_arena *a)
 {
-	a->size += 4096;
+	a->files[1].len += 4096;
 }
 
 static void smaller(struct rdma_arena *a)
 {
-	a->size -= 4096;
+	a->files[1].len -= 4096;
+}
+
+static void odd(struct rdma_arena *a)
+{
+	a->files[1].len -= 1;
+}
+
+static void no_files(struct rdma_arena *a)
+{
+	close(a->files[0].fd);
+	close(a->files[1].fd);
+	a->nfiles = 0;
+}
+
+static void fewer_files(struct rdma_arena *a)
+{
+	close(a->files[--a->nfiles].fd);
 }
 
 static const struct {
@@ -396,6 +431,9 @@ static const struct {
 	{"a run that overflows", true, overflowing_run},
 	{"larger than it is", true, larger},
 	{"smaller than it is", true, smaller},
+	{"a file of half a page", true, odd},
+	{"no files", true, no_files},
+	{"runs past the files", true, fewer_files},
 };
 
 START_TEST(hello_is_checked)
@@ -412,8 +450,7 @@ START_TEST(hello_is_checked)
 	/* The others do not mind. */
 	token_for(0, 0, 10, token);
 	ck_assert_int_eq(shm_server_read(server, token, file, 0, 10), 0);
-	munmap(a.addr, ARENA);
-	close(a.fd);
+	free_arena(&a);
 }
 END_TEST
 
@@ -428,13 +465,12 @@ START_TEST(memory_that_shrinks)
 	ck_assert_int_eq(open_session(&a, &r), 0);
 	ck_assert_int_eq(rdma_token(r, 0, 0, 100, token), 0);
 	ck_assert_int_eq(shm_server_read(server, token, file, 0, 100), 0);
-	ck_assert_int_eq(ftruncate(a.fd, 0), 0);
+	ck_assert_int_eq(ftruncate(a.files[0].fd, 0), 0);
 	ck_assert_int_eq(shm_server_read(server, token, file, 0, 100), -EFAULT);
 	rdma_close(r);
 	token_for(0, 0, 10, token);
 	ck_assert_int_eq(shm_server_read(server, token, file, 0, 10), 0);
-	munmap(a.addr, ARENA);
-	close(a.fd);
+	free_arena(&a);
 }
 END_TEST
 
@@ -443,10 +479,11 @@ START_TEST(hello_without_memory)
 	struct rdma_arena a = arena;
 	struct rdma *r = NULL;
 
-	a.fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC); /* on a disk */
-	ck_assert_int_ge(a.fd, 0);
+	a.files[0].fd = open("/proc/self/exe",
+			     O_RDONLY | O_CLOEXEC); /* on a disk */
+	ck_assert_int_ge(a.files[0].fd, 0);
 	ck_assert_int_eq(open_session(&a, &r), -EINVAL);
-	close(a.fd);
+	close(a.files[0].fd);
 	ck_assert_ptr_null(r);
 }
 END_TEST
@@ -552,8 +589,8 @@ START_TEST(punched_memory_is_no_harm)
 {
 	char token[TOKEN_MAX];
 
-	fallocate(arena.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-		  (off_t)ARENA);
+	fallocate(arena.files[0].fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  0, (off_t)BIG);
 	token_for(0, 0, 10, token);
 	ck_assert_int_eq(shm_server_read(server, token, file, 0, 10), 0);
 	ck_assert_int_eq(arena.addr[3], byte_at(3));

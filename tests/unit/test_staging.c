@@ -178,7 +178,7 @@ END_TEST
 
 START_TEST(sealed)
 {
-	const int seals = fcntl(staging_arena(p)->fd, F_GET_SEALS);
+	const int seals = fcntl(staging_arena(p)->files[0].fd, F_GET_SEALS);
 
 	ck_assert_int_ge(seals, 0);
 	ck_assert(seals & F_SEAL_SHRINK);

@@ -331,7 +331,6 @@ static void setup(const char *profile)
 	fake_verbs_add("mlx5_0", true, 1);
 	fake_verbs_gid("mlx5_0", 1, 3, IBV_GID_TYPE_ROCE_V2,
 		       "::ffff:127.0.0.1");
-	arena.fd = -1;
 	arena.size = REGION * REGIONS;
 	arena.addr = mmap(NULL, arena.size, PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Extents that leave the pool for a while.  One that is to go must have no
+ * slot in use: what only stands there is evicted, what is being filled, read
+ * or fenced keeps its extent here.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cache/chunk.h"
+
+/* The least that stays: a quarter, and what two reads need. */
+#define STAY_SHARE 4
+#define STAY_SLOTS 4
+
+/* Would enough be left for reads? */
+static bool may_go(struct cache *c, const struct extent *e)
+{
+	struct staging_stats s;
+	unsigned int here = staging_slots(c->staging, SLOT_BIG), all, stay;
+
+	staging_get_stats(c->staging, &s);
+	all = here + s.states[SLOT_LENT];
+	stay = all / STAY_SHARE;
+	if (stay < STAY_SLOTS)
+		stay = STAY_SLOTS;
+	return here >= stay + e->nregions;
+}
+
+/* How many slots hold something; -1 when one of them cannot be had. */
+static int in_use(struct cache *c, const struct extent *e)
+{
+	int n = 0;
+
+	for (unsigned int i = 0; i < e->nregions; i++) {
+		const struct slot *s = staging_slot(c->staging, e->region + i);
+
+		if (s->state == SLOT_READY && s->chunk->pins == 0)
+			n++;
+		else if (s->state != SLOT_FREE)
+			return -1;
+	}
+	return n;
+}
+
+static void empty(struct cache *c, const struct extent *e)
+{
+	for (unsigned int i = 0; i < e->nregions; i++) {
+		const struct slot *s = staging_slot(c->staging, e->region + i);
+
+		if (s->state == SLOT_READY)
+			chunk_unlist(s->chunk);
+		assert(s->state == SLOT_FREE);
+	}
+}
+
+struct extent *cache_lend(struct cache *c, bool easily)
+{
+	struct extent *e, *best = NULL;
+	int least = 0;
+
+	LOCK_SCOPE(&c->lock);
+	if (c->stopped)
+		return NULL;
+	for (unsigned int i = 0; (e = staging_extent(c->staging, i)); i++) {
+		const int n = e->lent ? -1 : in_use(c, e);
+
+		if (n < 0 || (easily && n > 0) || !may_go(c, e) ||
+		    (best && n >= least))
+			continue;
+		best = e;
+		least = n;
+	}
+	if (!best)
+		return NULL;
+	c->stats.evictions += (unsigned int)least;
+	empty(c, best);
+	staging_lend(c->staging, best);
+	return best;
+}
+
+void cache_unlend(struct cache *c, struct extent *e)
+{
+	struct fill_list fills = {.n = 0};
+	struct list finished;
+
+	list_init(&finished);
+	{
+		LOCK_SCOPE(&c->lock);
+		staging_unlend(c->staging, e);
+		read_retry_starved(c, &fills, &finished);
+	}
+	fill_start(c, &fills);
+	read_complete(&finished);
+}
+
+struct extent *cache_extent(struct cache *c, unsigned int i)
+{
+	return staging_extent(c->staging, i);
+}
+
+#define COPY_CHUNKS 64
+
+/* Pins the chunks of a range; their number, or 0 when a byte is missing. */
+static unsigned int pin_range(struct cache *c, const struct object *o,
+			      uint64_t off, uint64_t len,
+			      struct chunk *chunks[COPY_CHUNKS])
+{
+	unsigned int n = 0;
+
+	LOCK_SCOPE(&c->lock);
+	for (uint64_t pos = off; pos < off + len; pos = chunks[n++]->hi) {
+		struct chunk *ch = n < COPY_CHUNKS ? chunk_find(c, o, pos)
+						   : NULL;
+
+		if (!ch || ch->state != CHUNK_READY) {
+			while (n > 0)
+				chunk_unpin(chunks[--n]);
+			return 0;
+		}
+		chunk_pin(ch);
+		chunks[n] = ch;
+	}
+	return n;
+}
+
+bool cache_copy(struct cache *c, struct object *o, uint64_t off, uint64_t len,
+		char *to)
+{
+	struct chunk *chunks[COPY_CHUNKS];
+	const unsigned int n = pin_range(c, o, off, len, chunks);
+	struct fill_list fills = {.n = 0};
+	uint64_t pos = off;
+	struct list finished;
+
+	if (n == 0)
+		return false;
+	for (unsigned int i = 0; i < n; i++) {
+		const struct chunk *ch = chunks[i];
+		const uint64_t end = ch->hi < off + len ? ch->hi : off + len;
+
+		memcpy(to + (pos - off), ch->slot->span.addr + (pos - ch->lo),
+		       end - pos);
+		pos = end;
+	}
+	list_init(&finished);
+	{
+		LOCK_SCOPE(&c->lock);
+		for (unsigned int i = 0; i < n; i++)
+			chunk_unpin(chunks[i]);
+		read_retry_starved(c, &fills, &finished);
+	}
+	fill_start(c, &fills);
+	read_complete(&finished);
+	return true;
+}
+
+struct object_name cache_object_name(const struct object *o)
+{
+	return (struct object_name){.bucket = o->bucket,
+				    .key = o->key,
+				    .etag = o->etag,
+				    .size = o->size,
+				    .id = o->id};
+}
+
+void cache_object_is_gone(struct cache *c, struct object *o, int err)
+{
+	LOCK_SCOPE(&c->lock);
+	o->gone = err;
+}
+
+int cache_object_gone(struct cache *c, const struct object *o)
+{
+	LOCK_SCOPE(&c->lock);
+	return o->gone;
+}
