@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/parse.h"
 #include "config_int.h"
+#include "gpubuf/gpubuf.h"
 #include "s3/creds.h"
 #include "xfer/xfer.h"
 
@@ -56,6 +57,8 @@ const struct config_row config_table[] = {
 	{"staging", "hugepages", CONFIG_ENUM, AT(staging.hugepages), "auto",
 	 "auto|on|off",
 	 "huge pages for the pool: auto where root mounts, on reserved ones"},
+	{"staging", "gpus", CONFIG_GPUS, AT(staging.gpus), NULL, NULL,
+	 "GPUs with memory set aside for CUDA handles, and how much"},
 	{"read", "prefetch_max", CONFIG_SIZE, AT(read.prefetch_max), "64MiB",
 	 NULL, "how far ahead of a sequential reader to fetch"},
 	{"read", "kernel_cache", CONFIG_BOOL, AT(read.kernel_cache), "false",
@@ -102,6 +105,8 @@ static const char *const type_names[] = {
 	[CONFIG_UINT] = "a number",
 	[CONFIG_OCTAL] = "an octal mode such as 0444",
 	[CONFIG_HEX] = "a hexadecimal number such as 0xffeeddcc",
+	[CONFIG_GPUS] = "a list of {device: 0, size: 8GiB}, on a command line "
+			"0:8GiB",
 };
 
 /* Values that depend on the machine or the caller. */
@@ -176,6 +181,36 @@ static int set_list(struct config_list *l, const char *value)
 	return err;
 }
 
+int config_parse_gpu(const char *item, struct config_gpu *out)
+{
+	const char *colon = strchr(item, ':');
+	char device[16];
+	uint64_t n;
+
+	*out = (struct config_gpu){.fake = !strncmp(item, "fake", 4)};
+	if (out->fake)
+		item += 4;
+	if (!colon || (size_t)(colon - item) >= sizeof(device))
+		return -EINVAL;
+	memcpy(device, item, (size_t)(colon - item));
+	device[colon - item] = '\0';
+	if (parse_u64(device, &n) || n > 255 ||
+	    parse_size(colon + 1, &out->size) || out->size == 0)
+		return -EINVAL;
+	out->ordinal = (unsigned int)n;
+	return 0;
+}
+
+static int set_gpus(struct config_list *l, const char *value)
+{
+	struct config_gpu gpu;
+	int err = set_list(l, value);
+
+	for (size_t i = 0; i < l->n && !err; i++)
+		err = config_parse_gpu(l->items[i], &gpu);
+	return err;
+}
+
 static int set_value(struct config *c, const struct config_row *row,
 		     const char *value)
 {
@@ -190,6 +225,8 @@ static int set_value(struct config *c, const struct config_row *row,
 		return set_text(field, value);
 	case CONFIG_LISTED:
 		return set_list(field, value);
+	case CONFIG_GPUS:
+		return set_gpus(field, value);
 	case CONFIG_BOOL:
 		return parse_bool(value, field);
 	case CONFIG_OCTAL:
@@ -261,7 +298,8 @@ void config_free(struct config *c)
 		if (config_table[i].type == CONFIG_STRING ||
 		    config_table[i].type == CONFIG_ENUM)
 			free(*(char **)field);
-		else if (config_table[i].type == CONFIG_LISTED)
+		else if (config_table[i].type == CONFIG_LISTED ||
+			 config_table[i].type == CONFIG_GPUS)
 			config_list_clear(field);
 	}
 	free(c->origin);
@@ -297,6 +335,11 @@ int config_check(const struct config *c, char *why, size_t cap)
 			 XFER_DEVICES);
 		return -EINVAL;
 	}
+	if (c->staging.gpus.n > GPUBUF_DEVICES) {
+		snprintf(why, cap, "staging.gpus: expected at most %d",
+			 GPUBUF_DEVICES);
+		return -EINVAL;
+	}
 	if (c->request.connections == 0 || c->request.connections > 4096) {
 		snprintf(why, cap,
 			 "request.connections: expected a number from 1 to "
@@ -320,6 +363,7 @@ static json_t *value_json(const struct config *c, const struct config_row *row)
 			       ? json_string(*(char *const *)field)
 			       : json_null();
 	case CONFIG_LISTED:
+	case CONFIG_GPUS:
 		a = json_array();
 		for (size_t i = 0; i < l->n; i++)
 			json_array_append_new(a, json_string(l->items[i]));

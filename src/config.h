@@ -37,6 +37,7 @@ struct config {
 	struct {
 		uint64_t host, slot;
 		char *hugepages;
+		struct config_list gpus;
 	} staging;
 	struct {
 		uint64_t prefetch_max;
@@ -81,6 +82,14 @@ int config_load_profile(struct config *c);
 
 /* What holds between values. */
 int config_check(const struct config *c, char *why, size_t cap);
+
+/* An item of staging.gpus.  0 or -EINVAL. */
+struct config_gpu {
+	bool fake;
+	unsigned int ordinal;
+	uint64_t size;
+};
+int config_parse_gpu(const char *item, struct config_gpu *out);
 
 /* {"path": {"value": ..., "origin": ...}, ...}; owned.  No secret is in it. */
 json_t *config_dump(const struct config *c);

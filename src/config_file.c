@@ -18,10 +18,15 @@
 #define MAX_SECTIONS 16
 #define MAX_KEYS 16
 
+struct raw_gpu {
+	char *device, *size;
+};
+
 /* What libcyaml fills for one setting. */
 struct raw {
 	char *text;
 	char **list;
+	struct raw_gpu *gpus;
 	unsigned int list_count;
 };
 
@@ -34,7 +39,8 @@ struct raw_file {
 };
 
 struct schema {
-	cyaml_schema_value_t top, item;
+	cyaml_schema_value_t top, item, gpu;
+	cyaml_schema_field_t gpu_keys[3];
 	cyaml_schema_field_t sections[MAX_SECTIONS + 1];
 	cyaml_schema_field_t keys[MAX_SECTIONS][MAX_KEYS + 1];
 	const struct config_row *rows[MAX_SECTIONS][MAX_KEYS];
@@ -51,12 +57,17 @@ static void add_key(struct schema *s, unsigned int sec,
 	s->rows[sec][k] = row;
 	f->key = row->key;
 	f->value.flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL;
-	if (row->type == CONFIG_LISTED) {
+	if (row->type == CONFIG_LISTED || row->type == CONFIG_GPUS) {
+		const bool gpus = row->type == CONFIG_GPUS;
+
 		f->value.type = CYAML_SEQUENCE;
-		f->value.data_size = sizeof(char *);
-		f->value.sequence.entry = &s->item;
+		f->value.data_size = gpus ? sizeof(struct raw_gpu)
+					  : sizeof(char *);
+		f->value.sequence.entry = gpus ? &s->gpu : &s->item;
 		f->value.sequence.max = CONFIG_LIST;
-		f->data_offset = base + (uint32_t)offsetof(struct raw, list);
+		f->data_offset = base +
+				 (uint32_t)(gpus ? offsetof(struct raw, gpus)
+						 : offsetof(struct raw, list));
 		f->count_offset = base +
 				  (uint32_t)offsetof(struct raw, list_count);
 		f->count_size = sizeof(unsigned int);
@@ -87,9 +98,35 @@ static unsigned int section_of(struct schema *s, const char *name)
 	return i;
 }
 
+/* {device: 0, size: 8GiB} */
+static void make_gpu_schema(struct schema *s)
+{
+	static const struct {
+		const char *key;
+		uint32_t offset;
+	} keys[] = {{"device", offsetof(struct raw_gpu, device)},
+		    {"size", offsetof(struct raw_gpu, size)}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		cyaml_schema_field_t *f = &s->gpu_keys[i];
+
+		f->key = keys[i].key;
+		f->value.type = CYAML_STRING;
+		f->value.flags = CYAML_FLAG_POINTER;
+		f->value.data_size = sizeof(char);
+		f->value.string.max = 64;
+		f->data_offset = keys[i].offset;
+	}
+	s->gpu.type = CYAML_MAPPING;
+	s->gpu.flags = CYAML_FLAG_DEFAULT;
+	s->gpu.data_size = sizeof(struct raw_gpu);
+	s->gpu.mapping.fields = s->gpu_keys;
+}
+
 static void make_schema(struct schema *s)
 {
 	*s = (struct schema){0};
+	make_gpu_schema(s);
 	s->item.type = CYAML_STRING;
 	s->item.flags = CYAML_FLAG_POINTER;
 	s->item.data_size = sizeof(char);
@@ -226,7 +263,7 @@ static void walk_value(struct walk *w, const yaml_event_t *e)
 			 w->section);
 		found(w, &e->start_mark);
 	} else if (w->depth == 2 && row &&
-		   (row->type == CONFIG_LISTED) !=
+		   (row->type == CONFIG_LISTED || row->type == CONFIG_GPUS) !=
 			   (e->type == YAML_SEQUENCE_START_EVENT)) {
 		snprintf(w->fault, sizeof(w->fault), "%s.%s: expected %s",
 			 w->section, w->key,
@@ -304,6 +341,20 @@ static unsigned int find_line(const char *file, const struct config_row *row)
 	return w.line;
 }
 
+/* As one text, as on a command line. */
+static int take_gpus(struct config *c, const struct config_row *row,
+		     const struct raw *raw)
+{
+	char text[CONFIG_LIST * 136] = "";
+	size_t n = 0;
+
+	for (unsigned int i = 0; i < raw->list_count; i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s:%s",
+				      i ? ";" : "", raw->gpus[i].device,
+				      raw->gpus[i].size);
+	return config_set(c, row, text, "file");
+}
+
 static int take(struct config *c, const struct config_row *row,
 		const struct raw *raw)
 {
@@ -316,6 +367,8 @@ static int take(struct config *c, const struct config_row *row,
 		for (unsigned int i = 0; i < raw->list_count && !err; i++)
 			err = config_list_add(l, raw->list[i]);
 		c->origin[row - config_table] = "file";
+	} else if (row->type == CONFIG_GPUS && raw->gpus) {
+		err = take_gpus(c, row, raw);
 	} else if (raw->text) {
 		err = config_set(c, row, raw->text, "file");
 	}
@@ -338,7 +391,10 @@ static int take_all(struct config *c, const struct schema *s,
 				continue;
 			snprintf(why, cap, "%s:%u: %s.%s: \"%s\" is not %s",
 				 file, find_line(file, row), row->section,
-				 row->key, raw->text ? raw->text : "",
+				 row->key,
+				 raw->text   ? raw->text
+				 : raw->gpus ? "what is there"
+					     : "",
 				 config_expected(row, expected,
 						 sizeof(expected)));
 			return -EINVAL;

@@ -14,7 +14,8 @@ enum config_type {
 	CONFIG_DURATION, /* kept in milliseconds */
 	CONFIG_UINT,
 	CONFIG_OCTAL,
-	CONFIG_HEX, /* kept as a number of 64 bits */
+	CONFIG_HEX,  /* kept as a number of 64 bits */
+	CONFIG_GPUS, /* a list of "DEVICE:SIZE", in a file of mappings */
 };
 
 struct config_row {

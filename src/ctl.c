@@ -117,6 +117,7 @@ static void cmd_drop(struct daemon *d, const char *arg, bool json,
 	(void)arg;
 	(void)json;
 	(void)b;
+	gpubuf_drop(d->gpubuf);
 	cache_drop(d->cache);
 }
 
@@ -225,10 +226,13 @@ static int make_folder(char *path, size_t cap)
 		snprintf(path, cap, "%s/s3rdmafs", runtime);
 	else
 		snprintf(path, cap, "/tmp/s3rdmafs-%u", getuid());
-	if (mkdir(path, 0700) && errno != EEXIST)
+	if (mkdir(path, 0711) && errno != EEXIST)
 		return -errno;
 	if (lstat(path, &st))
 		return -errno;
+	/* Others reach the sockets that are for them, and list nothing. */
+	if (st.st_uid == getuid() && S_ISDIR(st.st_mode))
+		chmod(path, 0711);
 	return S_ISDIR(st.st_mode) && st.st_uid == getuid() &&
 			       !(st.st_mode & 0022)
 		       ? 0
@@ -264,6 +268,8 @@ int ctl_new(struct daemon *d, struct ctl **out)
 	c->socket = -1;
 	err = make_folder(folder, sizeof(folder));
 	snprintf(d->control, sizeof(d->control), "%s/%d.sock", folder,
+		 (int)getpid());
+	snprintf(d->exports, sizeof(d->exports), "%s/%d.export", folder,
 		 (int)getpid());
 	if (!err)
 		err = bind_to(c, d->control);

@@ -192,15 +192,43 @@ static int mount_quietly(const struct fs_config *c, struct daemon *d,
 	int err;
 
 	if (memory < 0 || saved < 0)
-		return fs_mount(c, d->ns, d->cache, &d->fs);
+		return fs_mount(c, d->ns, d->cache, d->gpubuf, &d->fs);
 	dup2(memory, STDERR_FILENO);
-	err = fs_mount(c, d->ns, d->cache, &d->fs);
+	err = fs_mount(c, d->ns, d->cache, d->gpubuf, &d->fs);
 	dup2(saved, STDERR_FILENO);
 	if (err)
 		n = pread(memory, said, cap - 1, 0);
 	said[n > 0 ? n : 0] = '\0';
 	said[strcspn(said, "\n")] = '\0';
 	return err;
+}
+
+static int make_gpubuf(struct daemon *d, char *why, size_t cap)
+{
+	struct gpubuf_config c = {.socket = d->exports,
+				  .deadline_ms = d->cfg.request.deadline,
+				  .ahead_max = d->cfg.read.prefetch_max,
+				  .allow_other = d->cfg.mount.allow_other};
+	const struct config_list *l = &d->cfg.staging.gpus;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct config_gpu gpu;
+
+		config_parse_gpu(l->items[i], &gpu);
+		c.gpus[c.ngpus].fake = gpu.fake;
+		c.gpus[c.ngpus].ordinal = gpu.ordinal;
+		c.gpus[c.ngpus++].size = gpu.size;
+	}
+	return gpubuf_new(&c, d->cache, d->xfer, &d->gpubuf, why, cap);
+}
+
+static const char *transport_in_use(void *ctx)
+{
+	const struct daemon *d = ctx;
+	struct xfer_stats x;
+
+	xfer_get_stats(d->xfer, &x);
+	return x.in_use;
 }
 
 static int make_fs(struct daemon *d, bool debug, char *why, size_t cap)
@@ -219,7 +247,11 @@ static int make_fs(struct daemon *d, bool debug, char *why, size_t cap)
 		.debug = debug,
 		.ttl_ms = cfg->metadata.ttl,
 		.negative_ttl_ms = cfg->metadata.negative_ttl,
-		.control = d->control};
+		.control = d->control,
+		.slot_size = cfg->staging.slot,
+		.host_pool = cache_arena(d->cache)->size,
+		.transport = transport_in_use,
+		.transport_ctx = d};
 	char said[300];
 	const int err = mount_quietly(&c, d, said, sizeof(said));
 
@@ -257,6 +289,8 @@ int daemon_start(struct daemon *d, bool debug, char *why, size_t cap)
 	if (!err)
 		err = make_ctl(d, why, cap);
 	if (!err)
+		err = make_gpubuf(d, why, cap);
+	if (!err)
 		err = make_fs(d, debug, why, cap);
 	if (!err)
 		ctl_start(d->ctl);
@@ -274,8 +308,11 @@ void daemon_stop(struct daemon *d)
 		fs_stop_work(d->fs);
 	if (d->cache)
 		cache_stop(d->cache);
+	if (d->gpubuf)
+		gpubuf_stop(d->gpubuf);
 	fs_free(d->fs);
 	xfer_free(d->xfer);
+	gpubuf_free(d->gpubuf);
 	namespace_free(d->ns);
 	cache_free(d->cache);
 	s3_free(d->s3);

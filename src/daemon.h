@@ -6,9 +6,9 @@
  *       |  requests                                       ^ s3rdmactl
  *       v                                                 |
  *     fs (fuse_ops)                                    ctl.c
- *       |  names                 |  reads
- *       v                        v
- *     ns (cache/namespace)     cache (cache/: pool, chunks, prefetch)
+ *       |  names                 |  reads           \  ioctls
+ *       v                        v                   v
+ *     ns (cache/namespace)     cache (pool, chunks) <- gpubuf (handles)
  *       |                        |  fills
  *       |                        v
  *       |                      xfer (get, session, fences)
@@ -28,6 +28,7 @@
 #include "cache/namespace.h"
 #include "config.h"
 #include "fuse_ops/fuse_ops.h"
+#include "gpubuf/gpubuf.h"
 #include "s3/s3.h"
 #include "xfer/xfer.h"
 
@@ -38,11 +39,13 @@ struct daemon {
 	char source[1400], mountpoint[4096];
 	char bucket[S3_BUCKET_MAX + 1], prefix[S3_KEY_MAX + 2];
 	char control[128]; /* path of the control socket */
+	char exports[108]; /* path of the socket for tickets */
 
 	struct creds_source *creds;
 	struct s3 *s3;
 	struct cache *cache;
 	struct xfer *xfer;
+	struct gpubuf *gpubuf;
 	struct namespace *ns;
 	struct fs *fs;
 	struct ctl *ctl;

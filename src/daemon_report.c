@@ -51,6 +51,28 @@ static json_t *reads_json(const struct cache_stats *c)
 			 "waiting_for_slot", c->waiting, "filling", c->filling);
 }
 
+static json_t *maps_json(struct daemon *d)
+{
+	struct gpubuf_stats s;
+
+	gpubuf_get_stats(d->gpubuf, &s);
+	return json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I,"
+		" s:I, s:I, s:I, s:I}",
+		"handles", (json_int_t)s.handles, "buffers",
+		(json_int_t)s.buffers, "mapped_bytes",
+		(json_int_t)s.mapped_bytes, "resident_bytes",
+		(json_int_t)s.resident_bytes, "leased_bytes",
+		(json_int_t)s.leased_bytes, "users", s.users,
+		"waiting_for_room", s.waiting, "busy", s.busy, "count",
+		(json_int_t)s.maps, "hits", (json_int_t)s.hits, "reads",
+		(json_int_t)s.reads, "direct_bytes", (json_int_t)s.direct_bytes,
+		"copied_bytes", (json_int_t)s.copied_bytes, "bounced_bytes",
+		(json_int_t)s.bounced_bytes, "ahead_bytes",
+		(json_int_t)s.ahead_bytes, "wiped_bytes",
+		(json_int_t)s.wiped_bytes);
+}
+
 json_t *daemon_stats(struct daemon *d)
 {
 	struct cache_stats c;
@@ -66,7 +88,7 @@ json_t *daemon_stats(struct daemon *d)
 	fs_get_stats(d->fs, &f);
 	return json_pack(
 		"{s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I,"
-		" s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:s, s:s}}",
+		" s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:s, s:s}, s:o}",
 		"bytes", bytes_json(&x), "requests", requests_json(&s), "reads",
 		reads_json(&c), "pool", pool_json(&c, x.failed_fences),
 		"quarantines", (json_int_t)c.quarantines, "fences",
@@ -78,7 +100,29 @@ json_t *daemon_stats(struct daemon *d)
 		"cached", (json_int_t)m.names + (json_int_t)m.entries, "cpu",
 		"transfer_ns", (json_int_t)minus(s.loop_cpu_ns, x.done_cpu_ns),
 		"reply_ns", (json_int_t)x.done_cpu_ns, "transport", "mode",
-		d->cfg.transport.mode, "in_use", x.in_use);
+		d->cfg.transport.mode, "in_use", x.in_use, "maps",
+		maps_json(d));
+}
+
+/* "gpu": {"0": "8192 MiB"}, or why there is none */
+static json_t *gpus_json(struct daemon *d)
+{
+	struct gpubuf_info info;
+	json_t *o;
+
+	gpubuf_get_info(d->gpubuf, &info);
+	if (info.ndevices == 0)
+		return json_string(info.no_gpu);
+	o = json_object();
+	for (unsigned int i = 0; i < info.ndevices; i++) {
+		char name[16], text[64];
+
+		snprintf(name, sizeof(name), "%u", info.devices[i].ordinal);
+		snprintf(text, sizeof(text), "%llu MiB",
+			 (unsigned long long)info.devices[i].pool >> 20);
+		json_object_set_new(o, name, json_string(text));
+	}
+	return o;
 }
 
 /* "rail": {"0": {...}, ...} */
@@ -130,7 +174,7 @@ json_t *daemon_status(struct daemon *d)
 	rdma = x.bytes[XFER_BY_SHM] + x.bytes[XFER_BY_RC] + x.bytes[XFER_BY_DC];
 	all = x.bytes[XFER_BY_HTTP] + rdma;
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:o,"
-			 " s:I, s:b, s:b, s:I, s:i}",
+			 " s:I, s:b, s:b, s:I, s:i, s:o}",
 			 "version", S3RDMAFS_VERSION, "source", d->source,
 			 "endpoint", d->cfg.endpoint.urls.items[0],
 			 "credentials", creds_origin(d->creds),
@@ -142,5 +186,5 @@ json_t *daemon_status(struct daemon *d)
 			 "pool_pinned", c.pool.pinned, "shared_mmap",
 			 f.direct_mmap, "uptime_seconds",
 			 (json_int_t)(clock_ms() - d->started_ms) / 1000, "pid",
-			 (int)getpid());
+			 (int)getpid(), "gpu", gpus_json(d));
 }

@@ -51,6 +51,7 @@ void cache_free(struct cache *c);
 struct object *cache_object_get(struct cache *c, const char *bucket,
 				const char *key, const char *etag,
 				uint64_t size);
+void cache_object_hold(struct cache *c, struct object *o); /* one more */
 void cache_object_put(struct cache *c, struct object *o);
 
 /* ---- reads ---- */

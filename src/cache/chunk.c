@@ -260,6 +260,12 @@ void object_put_locked(struct cache *c, struct object *o)
 	free(o);
 }
 
+void cache_object_hold(struct cache *c, struct object *o)
+{
+	LOCK_SCOPE(&c->lock);
+	o->refs++;
+}
+
 void cache_object_put(struct cache *c, struct object *o)
 {
 	LOCK_SCOPE(&c->lock);

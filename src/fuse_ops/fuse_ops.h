@@ -9,6 +9,7 @@
 
 #include "cache/cache.h"
 #include "cache/namespace.h"
+#include "gpubuf/gpubuf.h"
 
 struct fs;
 
@@ -24,12 +25,16 @@ struct fs_config {
 	bool debug;
 	uint64_t ttl_ms, negative_ttl_ms; /* what the kernel may keep */
 	const char *control;              /* path of the control socket */
+	/* For INFO. */
+	uint64_t slot_size, host_pool;
+	const char *(*transport)(void *ctx); /* in use now */
+	void *transport_ctx;
 };
 
-/* Mounts.  ns and cache are borrowed and must outlive it.  0 or -errno; the
+/* Mounts.  ns, cache and gpubuf are borrowed and must outlive it.  0 or -errno; the
  * reason has been said on stderr by libfuse or logged. */
 int fs_mount(const struct fs_config *cfg, struct namespace *ns,
-	     struct cache *cache, struct fs **out);
+	     struct cache *cache, struct gpubuf *gpubuf, struct fs **out);
 
 /* Serves until unmounted or fs_exit; ready() is called once requests will be
  * answered.  0 or -errno. */

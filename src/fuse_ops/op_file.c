@@ -15,12 +15,6 @@
 #include "base/cleanup.h"
 #include "fuse_ops/ops.h"
 
-struct file {
-	struct handle handle;  /* first */
-	struct object *object; /* a reference */
-	struct window window;  /* under the cache's lock */
-};
-
 /* A read on its way; kept for the next when it is done. */
 struct read_op {
 	struct cache_read read;
@@ -34,6 +28,7 @@ static void free_file(struct fs *fs, struct handle *h)
 	struct file *f = (struct file *)h;
 
 	atomic_fetch_sub(&fs->open_files, 1);
+	gpubuf_owner_drop(fs->gpubuf, &f->buffers);
 	cache_object_put(fs->cache, f->object);
 	free(f);
 }
@@ -56,6 +51,7 @@ static void reply_open(struct job *job, const struct meta_attr *attr)
 	job->fi.direct_io = !fs->cfg.kernel_cache;
 	job->fi.keep_cache = 1; /* of this version only */
 	f->handle.free = free_file;
+	gpubuf_owner_init(&f->buffers);
 	atomic_fetch_add(&fs->open_files, 1);
 	handle_add(fs, &f->handle);
 	/* When the caller was killed meanwhile, nobody will release it. */

@@ -20,6 +20,7 @@ struct fs {
 	struct fs_config cfg;
 	struct namespace *ns;       /* borrowed */
 	struct cache *cache;        /* borrowed */
+	struct gpubuf *gpubuf;      /* borrowed */
 	struct inode_table *inodes; /* owned */
 	struct workq *work;         /* owned: calls that ask the server */
 	struct fuse_session *se;    /* owned */
@@ -104,12 +105,25 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		    struct fuse_file_info *fi);
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
+/* An open file. */
+struct file {
+	struct handle handle;  /* first */
+	struct object *object; /* a reference */
+	struct window window;  /* under the cache's lock */
+	struct gpubuf_owner buffers;
+};
+
 /* op_file.c */
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	     struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_file_free_idle(struct fs *fs);
+
+/* op_ioctl.c */
+void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
+	      struct fuse_file_info *fi, unsigned int flags, const void *in,
+	      size_t in_size, size_t out_size);
 
 /* op_xattr.c */
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);

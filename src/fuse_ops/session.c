@@ -44,6 +44,7 @@ static const struct fuse_lowlevel_ops ops = {
 	.open = op_open,
 	.read = op_read,
 	.release = op_release,
+	.ioctl = op_ioctl,
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,
 };
@@ -85,7 +86,7 @@ static int new_session(struct fs *fs)
 }
 
 int fs_mount(const struct fs_config *cfg, struct namespace *ns,
-	     struct cache *cache, struct fs **out)
+	     struct cache *cache, struct gpubuf *gpubuf, struct fs **out)
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
 	int err;
@@ -95,6 +96,7 @@ int fs_mount(const struct fs_config *cfg, struct namespace *ns,
 	fs->cfg = *cfg;
 	fs->ns = ns;
 	fs->cache = cache;
+	fs->gpubuf = gpubuf;
 	fs->mounted_at = time(NULL);
 	pthread_mutex_init(&fs->lock, NULL);
 	list_init(&fs->handles);

@@ -231,6 +231,7 @@ static void ready(struct pair_get *q)
 	unsigned int n = 0;
 
 	rdma_pair_window(q->pair, g->span.region, &qpn, &addr, &rkey);
+	addr += g->span.at;
 	snprintf(q->qpn, sizeof(q->qpn), "%x", qpn);
 	snprintf(q->addr, sizeof(q->addr), "%llx", (unsigned long long)addr);
 	snprintf(q->rkey, sizeof(q->rkey), "%x", rkey);

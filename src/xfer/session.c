@@ -347,7 +347,8 @@ bool session_offer(struct session *s, struct xfer_span *span, size_t len,
 	if (!r || (s->open.path != XFER_BY_SHM && len < cfg->min_size &&
 		   !cfg->require))
 		return false;
-	if (!s->open.pairs && rdma_token(r, span->region, 0, len, out->token))
+	if (!s->open.pairs &&
+	    rdma_token(r, span->region, span->at, len, out->token))
 		return false;
 	if (!health_may_offer(&s->health, clock_ms()) && !cfg->require)
 		return false;
@@ -403,7 +404,7 @@ int session_delivered(struct session *s, const struct offer *o,
 		      const struct xfer_span *span, size_t len)
 {
 	struct rdma *r = session_enter(s, o->number);
-	int err = r ? rdma_flush(r, span->region, len - 1) : 0;
+	int err = r ? rdma_flush(r, span->region, span->at + len - 1) : 0;
 
 	if (err && !rdma_alive(r))
 		err = -EPIPE;

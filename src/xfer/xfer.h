@@ -51,11 +51,12 @@ int xfer_new(const struct xfer_config *cfg, struct s3 *s3,
 /* All gets must be done.  Ends the session: afterwards no key is alive. */
 void xfer_free(struct xfer *x);
 
-/* Memory to fill: the first bytes of a region. */
+/* Memory to fill: len bytes of a region, from its byte at on. */
 struct xfer_span {
 	char *addr;
 	size_t len;
 	unsigned int region;
+	size_t at;
 	/* The last session that had a token for it: xfer's own. */
 	uint64_t session;
 	unsigned int rail;

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The socket at which tickets are redeemed for descriptors, and descriptors
+ * left for REGISTER.  Any user of the host may come; what he may have, the
+ * ticket says: it is good once, for ten seconds, for one user and one process.
+ *
+ * One thread; a peer that does not take its answer is let go of.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "gpubuf/gpubuf_int.h"
+#include "s3rdmafs/ioctl.h"
+
+#define PEERS 64
+#define PATIENCE_MS 10000
+
+struct peer {
+	int fd; /* owned; -1: none */
+	uint64_t used_ms;
+};
+
+struct exports {
+	struct gpubuf *g; /* borrowed */
+	int socket;       /* owned */
+	int stop[2];      /* owned: a pipe */
+	pthread_t thread;
+	bool started;
+	struct peer peers[PEERS]; /* the thread's own */
+};
+
+/* ---- tickets; under gpubuf->lock ---- */
+
+void ticket_new(struct lease *l, struct block *b, pid_t tid,
+		unsigned char out[GPUBUF_EXPORT])
+{
+	struct ticket *t = &l->tickets[l->next_ticket++ % TICKETS];
+
+	*t = (struct ticket){.until_ms = clock_ms() + TICKET_MS,
+			     .tid = tid,
+			     .block = b,
+			     .allocation = b->id};
+	random_bytes(t->text, sizeof(t->text));
+	memset(out, 0, GPUBUF_EXPORT);
+	memcpy(out, t->text, sizeof(t->text));
+}
+
+/* Is the thread one of the process?  0 is one that we cannot see. */
+static bool is_of(pid_t tid, pid_t pid)
+{
+	char path[64];
+
+	if (tid == 0 || tid == pid)
+		return true;
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
+	return access(path, F_OK) == 0;
+}
+
+static struct ticket *find_ticket(struct gpubuf *g, uid_t uid,
+				  const unsigned char *text)
+{
+	struct list *e, *n;
+
+	list_for_each_safe(e, n, &g->leases)
+	{
+		struct lease *l = container_of(e, struct lease, link);
+
+		for (int i = 0; l->uid == uid && i < TICKETS; i++)
+			if (l->tickets[i].until_ms &&
+			    !memcmp(l->tickets[i].text, text, GPUBUF_TICKET))
+				return &l->tickets[i];
+	}
+	return NULL;
+}
+
+/* A descriptor, owned; or -EPERM. */
+static int redeem(struct gpubuf *g, const struct ucred *who,
+		  const unsigned char *text)
+{
+	struct ticket t;
+	int fd = -1;
+
+	{
+		struct ticket *found;
+
+		LOCK_SCOPE(&g->lock);
+		found = find_ticket(g, who->uid, text);
+		if (!found)
+			return -EPERM;
+		t = *found;
+		*found = (struct ticket){.until_ms = 0};
+		if (t.block->id == t.allocation &&
+		    t.block->state == BLOCK_LEASED)
+			fd = fcntl(t.block->fd, F_DUPFD_CLOEXEC, 3);
+	}
+	if (fd >= 0 && clock_ms() < t.until_ms && is_of(t.tid, who->pid))
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -EPERM;
+}
+
+/* Keeps the descriptor for REGISTER; takes it over.  0 or -errno. */
+static int offer(struct gpubuf *g, const struct ucred *who, int fd,
+		 unsigned char text[GPUBUF_TICKET])
+{
+	struct sent *free_one = NULL;
+	unsigned int of_user = 0;
+
+	random_bytes(text, GPUBUF_TICKET);
+	LOCK_SCOPE(&g->lock);
+	for (int i = 0; i < OFFERS; i++) {
+		struct sent *s = &g->sent[i];
+
+		if (s->fd >= 0 && clock_ms() >= s->until_ms) {
+			close(s->fd);
+			s->fd = -1;
+		}
+		if (s->fd < 0)
+			free_one = s;
+		else
+			of_user += s->uid == who->uid;
+	}
+	if (!free_one || of_user >= OFFERS / 2)
+		return -EMFILE;
+	*free_one = (struct sent){.fd = fd,
+				  .uid = who->uid,
+				  .pid = who->pid,
+				  .until_ms = clock_ms() + TICKET_MS};
+	memcpy(free_one->text, text, GPUBUF_TICKET);
+	return 0;
+}
+
+int sent_take(struct gpubuf *g, const unsigned char *text,
+	      const struct gpubuf_caller *caller)
+{
+	struct sent s = {.fd = -1};
+
+	{
+		LOCK_SCOPE(&g->lock);
+		for (int i = 0; i < OFFERS && s.fd < 0; i++) {
+			struct sent *in = &g->sent[i];
+
+			if (in->fd < 0 || in->uid != caller->uid ||
+			    memcmp(in->text, text, GPUBUF_TICKET) != 0)
+				continue;
+			s = *in;
+			in->fd = -1;
+		}
+	}
+	if (s.fd >= 0 && clock_ms() < s.until_ms && is_of(caller->tid, s.pid))
+		return s.fd;
+	if (s.fd >= 0)
+		close(s.fd);
+	return -EPERM;
+}
+
+/* ---- messages ---- */
+
+union control {
+	struct cmsghdr align;
+	char buf[CMSG_SPACE(sizeof(int))];
+};
+
+/* *fd is the caller's, -1 for none.  False: the peer is to go. */
+static bool receive(int sock, struct s3rdmafs_msg *m, int *fd)
+{
+	union control control;
+	struct iovec iov = {m, sizeof(*m)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control.buf,
+			     .msg_controllen = sizeof(control.buf)};
+	const ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+
+	*fd = -1;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(c), sizeof(int));
+	return n == (ssize_t)sizeof(*m) && m->magic == S3RDMAFS_MSG_MAGIC;
+}
+
+static bool respond(int sock, const struct s3rdmafs_msg *m, int fd)
+{
+	union control control = {0};
+	struct iovec iov = {(void *)m, sizeof(*m)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		msg.msg_control = control.buf;
+		msg.msg_controllen = sizeof(control.buf);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	}
+	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) ==
+	       (ssize_t)sizeof(*m);
+}
+
+/* One message of a peer; false: it is to go. */
+static bool serve(struct exports *x, int sock)
+{
+	struct ucred who;
+	socklen_t n = sizeof(who);
+	struct s3rdmafs_msg m = {.magic = 0};
+	int sent, out = -1, err = -EINVAL;
+	bool stays;
+
+	stays = receive(sock, &m, &sent);
+	if (!stays || getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &n)) {
+		if (sent >= 0)
+			close(sent);
+		return false;
+	}
+	if (m.type == S3RDMAFS_MSG_REDEEM) {
+		out = redeem(x->g, &who, m.ticket);
+		err = out < 0 ? out : 0;
+	} else if (m.type == S3RDMAFS_MSG_OFFER) {
+		err = sent < 0 ? -EBADF : offer(x->g, &who, sent, m.ticket);
+		if (!err)
+			sent = -1;
+	}
+	m.status = -err;
+	stays = respond(sock, &m, out);
+	if (out >= 0)
+		close(out);
+	if (sent >= 0)
+		close(sent);
+	return stays;
+}
+
+static void admit(struct exports *x)
+{
+	const int fd = accept4(x->socket, NULL, NULL, SOCK_CLOEXEC);
+	struct peer *p = &x->peers[0];
+
+	if (fd < 0)
+		return;
+	/* A free place, or that of who has said nothing for the longest. */
+	for (int i = 0; i < PEERS; i++) {
+		if (x->peers[i].fd < 0 ||
+		    (p->fd >= 0 && x->peers[i].used_ms < p->used_ms))
+			p = &x->peers[i];
+		if (p->fd < 0)
+			break;
+	}
+	if (p->fd >= 0)
+		close(p->fd);
+	*p = (struct peer){fd, clock_ms()};
+}
+
+static void dismiss(struct peer *p)
+{
+	close(p->fd);
+	p->fd = -1;
+}
+
+static void *run(void *arg)
+{
+	struct exports *x = arg;
+	struct pollfd p[PEERS + 2];
+
+	for (;;) {
+		p[0] = (struct pollfd){.fd = x->stop[0], .events = POLLIN};
+		p[1] = (struct pollfd){.fd = x->socket, .events = POLLIN};
+		for (int i = 0; i < PEERS; i++)
+			p[i + 2] = (struct pollfd){.fd = x->peers[i].fd,
+						   .events = POLLIN};
+		if (poll(p, PEERS + 2, PATIENCE_MS) < 0 && errno != EINTR)
+			return NULL;
+		if (p[0].revents)
+			return NULL;
+		for (int i = 0; i < PEERS; i++) {
+			struct peer *peer = &x->peers[i];
+
+			if (peer->fd < 0)
+				continue;
+			if (p[i + 2].revents) {
+				peer->used_ms = clock_ms();
+				if (!serve(x, peer->fd))
+					dismiss(peer);
+			} else if (clock_ms() - peer->used_ms > PATIENCE_MS) {
+				dismiss(peer);
+			}
+		}
+		if (p[1].revents)
+			admit(x);
+	}
+}
+
+/* ---- the socket ---- */
+
+static int listen_at(struct exports *x, const char *path, mode_t mode)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(addr.sun_path, path);
+	/* Of an earlier process with our pid, killed before it could. */
+	unlink(path);
+	x->socket = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (x->socket < 0 ||
+	    bind(x->socket, (const struct sockaddr *)&addr, sizeof(addr)) ||
+	    chmod(path, mode) || listen(x->socket, 128))
+		return -errno;
+	return 0;
+}
+
+int exports_new(struct gpubuf *g, struct exports **out, char *why, size_t cap)
+{
+	struct exports *x = calloc(1, sizeof(*x));
+	int err;
+
+	if (!x)
+		return -ENOMEM;
+	x->g = g;
+	x->socket = x->stop[0] = x->stop[1] = -1;
+	for (int i = 0; i < PEERS; i++)
+		x->peers[i].fd = -1;
+	err = pipe2(x->stop, O_CLOEXEC) ? -errno : 0;
+	if (!err)
+		err = listen_at(x, g->cfg.socket,
+				g->cfg.allow_other ? 0666 : 0600);
+	if (!err)
+		err = thread_start(&x->thread, "exports", run, x);
+	x->started = !err;
+	if (err) {
+		snprintf(why, cap, "cannot make the socket %s: %s",
+			 g->cfg.socket, strerror(-err));
+		exports_free(x);
+		return err;
+	}
+	*out = x;
+	return 0;
+}
+
+void exports_free(struct exports *x)
+{
+	if (!x)
+		return;
+	if (x->started) {
+		while (write(x->stop[1], "", 1) < 0 && errno == EINTR)
+			;
+		pthread_join(x->thread, NULL);
+	}
+	for (int i = 0; i < PEERS; i++)
+		if (x->peers[i].fd >= 0)
+			close(x->peers[i].fd);
+	if (x->socket >= 0) {
+		close(x->socket);
+		unlink(x->g->cfg.socket);
+	}
+	for (int i = 0; i < 2; i++)
+		if (x->stop[i] >= 0)
+			close(x->stop[i]);
+	free(x);
+}
