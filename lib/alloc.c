@@ -15,7 +15,7 @@
 #include "lib.h"
 
 #define ALLOCS 1024
-#define IDLE_MAX 16
+#define IDLE_MAX 4
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Under lock. */
