@@ -53,6 +53,7 @@ struct block {
 	uint64_t *map; /* owned: a bit a unit, set when taken */
 	unsigned int units, nfree;
 	unsigned int nruns, nbusy; /* runs in it; those that cannot go */
+	uint64_t round;            /* when it was last tried to be taken away */
 };
 
 struct ticket {
@@ -155,7 +156,7 @@ struct gpubuf {
 	struct list queue;      /* jobs with parts that have not begun */
 	struct list waiting;    /* maps that wait for room */
 	struct sent sent[OFFERS];
-	uint64_t next_id;
+	uint64_t next_id, round;
 	unsigned int busy;    /* parts */
 	unsigned int fencing; /* of them those that only wait for a fence */
 	struct gpubuf_stats stats;

@@ -214,8 +214,8 @@ static void attach(struct gpubuf *g, struct block *b, struct lease *l,
 	}
 	list_add_tail(&l->blocks, &b->link);
 	l->nblocks++;
-	/* One that was not let go is not looked at again at once. */
-	l->used_ms = clock_ms() + !is_new;
+	if (is_new)
+		l->used_ms = clock_ms();
 	g->stats.leased_bytes += b->len;
 	check(b);
 }
@@ -275,9 +275,11 @@ static struct block *take_home(struct gpubuf *g, struct dev *d, bool easily)
 	return NULL;
 }
 
-/* Under the lock: a block of another lease that only idle runs are in. */
+/* Under the lock: a block that only idle runs are in, of another lease, and not
+ * tried in this round yet. */
 static struct block *find_idle(struct gpubuf *g, const struct lease *but,
-			       const struct dev *d, uint64_t before_ms)
+			       const struct dev *d, uint64_t before_ms,
+			       uint64_t round)
 {
 	struct list *e, *n, *be, *bn;
 
@@ -291,36 +293,49 @@ static struct block *find_idle(struct gpubuf *g, const struct lease *but,
 		{
 			struct block *b = container_of(be, struct block, link);
 
-			if (b->nbusy == 0)
+			if (b->nbusy == 0 && b->round < round)
 				return b;
 		}
 	}
 	return NULL;
 }
 
-/* Another user's block, if he has let it go; NULL. */
-static struct block *take_idle(struct gpubuf *g, const struct lease *l)
+/*
+ * Takes such a block away; MOVING, or NULL when there is none.  One that
+ * somebody still holds stays where it was.
+ */
+static struct block *take_idle(struct gpubuf *g, const struct lease *but,
+			       const struct dev *d, uint64_t before_ms)
 {
-	struct lease *old;
-	struct block *b;
+	uint64_t round = 0;
 
-	{
+	for (;;) {
+		struct lease *old;
+		struct block *b;
+		bool free;
+
+		{
+			LOCK_SCOPE(&g->lock);
+			if (!round)
+				round = ++g->round;
+			b = find_idle(g, but, d, before_ms, round);
+			if (!b)
+				return NULL;
+			old = b->lease;
+			old->handles++; /* so that it stays */
+			b->round = round;
+			detach(g, b);
+		}
+		free = is_let_go(b);
+		if (!free) {
+			b->fd = open_for_reading(b->extent->fd);
+			attach(g, b, old, false);
+		}
 		LOCK_SCOPE(&g->lock);
-		b = find_idle(g, l, l->dev, UINT64_MAX);
-		if (!b)
-			return NULL;
-		old = b->lease;
-		old->handles++; /* so that it stays */
-		detach(g, b);
+		old->handles--;
+		if (free)
+			return b;
 	}
-	if (!is_let_go(b)) {
-		b->fd = open_for_reading(b->extent->fd);
-		attach(g, b, old, false);
-		b = NULL;
-	}
-	LOCK_SCOPE(&g->lock);
-	old->handles--;
-	return b;
 }
 
 /* One user leaves something to the others. */
@@ -341,7 +356,7 @@ int lease_grow(struct gpubuf *g, struct lease *l, bool easily)
 		return -EAGAIN;
 	b = take_home(g, l->dev, easily);
 	if (!b && !easily)
-		b = take_idle(g, l);
+		b = take_idle(g, l, l->dev, UINT64_MAX);
 	if (!b)
 		return -EAGAIN;
 	err = renew(b);
@@ -375,28 +390,10 @@ static void forget_empty(struct gpubuf *g)
 
 void lease_shrink(struct gpubuf *g, uint64_t before_ms)
 {
-	struct lease *old;
 	struct block *b;
 
-	for (unsigned int tries = 0; tries < 1024; tries++) {
-		{
-			LOCK_SCOPE(&g->lock);
-			b = find_idle(g, NULL, NULL, before_ms);
-			if (!b)
-				break;
-			old = b->lease;
-			old->handles++;
-			detach(g, b);
-		}
-		if (is_let_go(b)) {
-			go_home(g, b);
-		} else {
-			b->fd = open_for_reading(b->extent->fd);
-			attach(g, b, old, false); /* its turn comes later */
-		}
-		LOCK_SCOPE(&g->lock);
-		old->handles--;
-	}
+	while ((b = take_idle(g, NULL, NULL, before_ms)))
+		go_home(g, b);
 	forget_empty(g);
 }
 

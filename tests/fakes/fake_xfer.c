@@ -112,8 +112,9 @@ void xfer_get_start(struct xfer *x, struct xfer_get *g)
 
 	assert(g->len > 0 && g->len <= g->span.len);
 	assert(g->off + g->len <= g->object_len);
-	assert(g->span.addr == region_addr(x, g->span.region, &len));
-	assert(g->span.len == len);
+	assert(g->span.addr ==
+	       region_addr(x, g->span.region, &len) + g->span.at);
+	assert(g->span.at + g->span.len <= len);
 	LOCK_SCOPE(&x->lock);
 	assert(x->stats.waiting < MAX_GETS);
 	g->has_token = g->replaced = false;

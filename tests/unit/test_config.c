@@ -57,6 +57,62 @@ static const char *origin(const char *path)
 	return text;
 }
 
+static const struct {
+	const char *text;
+	bool good, fake;
+	unsigned int ordinal;
+	uint64_t size;
+} gpus[] = {
+	{"0:8GiB", true, false, 0, 8ULL << 30},
+	{"7:1MiB", true, false, 7, 1 << 20},
+	{"fake0:64MiB", true, true, 0, 64 << 20},
+	{"0", false, false, 0, 0},
+	{":8GiB", false, false, 0, 0},
+	{"x:8GiB", false, false, 0, 0},
+	{"0:", false, false, 0, 0},
+	{"0:0", false, false, 0, 0},
+	{"-1:8GiB", false, false, 0, 0},
+	{"256:8GiB", false, false, 0, 0},
+	{"00000000000000000000:8GiB", false, false, 0, 0},
+	{"fake:8GiB", false, false, 0, 0},
+};
+
+START_TEST(gpu)
+{
+	struct config_gpu g;
+	char text[128];
+
+	ck_assert_int_eq(config_parse_gpu(gpus[_i].text, &g),
+			 gpus[_i].good ? 0 : -EINVAL);
+	snprintf(text, sizeof(text), "staging.gpus=%s", gpus[_i].text);
+	ck_assert_int_eq(options(text), gpus[_i].good ? 0 : -EINVAL);
+	if (!gpus[_i].good)
+		return;
+	ck_assert(g.fake == gpus[_i].fake && g.ordinal == gpus[_i].ordinal &&
+		  g.size == gpus[_i].size);
+}
+END_TEST
+
+START_TEST(gpus_of_a_file)
+{
+	ck_assert_msg(!load("staging:\n  gpus:\n"
+			    "    - {device: 0, size: 8GiB}\n"
+			    "    - {device: 1, size: 512MiB}\n"),
+		      "%s", why);
+	ck_assert_uint_eq(c.staging.gpus.n, 2);
+	ck_assert_str_eq(c.staging.gpus.items[0], "0:8GiB");
+	ck_assert_str_eq(c.staging.gpus.items[1], "1:512MiB");
+	ck_assert_int_eq(load("staging:\n  slot: 4MiB\n  gpus:\n"
+			      "    - {device: 0, size: much}\n"),
+			 -EINVAL);
+	ck_assert_ptr_nonnull(strstr(why, ":3: staging.gpus"));
+	ck_assert_int_eq(load("staging:\n  gpus: 0\n"), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(why, "staging.gpus: expected a list"));
+	ck_assert_int_eq(load("staging:\n  gpus:\n    - {device: 0}\n"),
+			 -EINVAL);
+}
+END_TEST
+
 START_TEST(defaults)
 {
 	ck_assert_uint_eq(c.endpoint.urls.n, 0);
@@ -459,6 +515,8 @@ int main(void)
 	TCase *tc = tcase_create("all");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
+	ADD_ROWS(tc, gpu, gpus);
+	tcase_add_test(tc, gpus_of_a_file);
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, good_file);
 	ADD_ROWS(tc, bad_file, bad_files);

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Leases, runs, handles and their parts, over a fake xfer. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fake_xfer.h"
+#include "gpubuf/gpubuf_int.h"
+#include "scratch.h"
+#include "unit.h"
+
+#define KIB 1024ULL
+#define MIB (1024 * KIB)
+#define ME 1000
+#define OTHER 2000
+
+static struct cache *c;
+static struct xfer *x;
+static struct gpubuf *g;
+static struct gpubuf_owner owner;
+static struct object *object;
+
+static void setup(void)
+{
+	/* 14 extents of a slot of a MiB each; up to ten can be lent. */
+	const struct cache_config ccfg = {
+		.staging = {.size = 16 * MIB,
+			    .slot = MIB,
+			    .pages = STAGING_SMALL_PAGES}};
+	static char path[128];
+	struct gpubuf_config cfg = {.socket = path, .deadline_ms = 300};
+	char why[256];
+
+	log_set_level(LOG_LEVEL_ERROR);
+	scratch_make();
+	snprintf(path, sizeof(path), "%s/export", scratch);
+	ck_assert_int_eq(cache_new(&ccfg, &c), 0);
+	x = fake_xfer_new(cache_arena(c));
+	cache_start(c, x);
+	cfg.gpus[0].fake = true;
+	cfg.gpus[0].size = 16 * MIB;
+	cfg.ngpus = 1;
+	ck_assert_msg(!gpubuf_new(&cfg, c, x, &g, why, sizeof(why)), "%s", why);
+	gpubuf_owner_init(&owner);
+	object = cache_object_get(c, "b", "k", "e1", 100 * MIB);
+}
+
+/* Whatever happened, nothing is left. */
+static void teardown(void)
+{
+	struct gpubuf_stats s;
+
+	gpubuf_owner_drop(g, &owner);
+	fake_xfer_drain(x);
+	gpubuf_drop(g);
+	gpubuf_get_stats(g, &s);
+	ck_assert_uint_eq(s.handles + s.mapped_bytes + s.waiting + s.busy, 0);
+	ck_assert_uint_eq(s.resident_bytes, 0);
+	ck_assert_uint_eq(s.leased_bytes, 0);
+	ck_assert_uint_eq(s.users, 0);
+	cache_object_put(c, object);
+	cache_stop(c);
+	gpubuf_stop(g);
+	fake_xfer_free(x);
+	gpubuf_free(g);
+	cache_free(c);
+}
+
+struct mapping {
+	struct gpubuf_map m;
+	atomic_int calls;
+	int err;
+};
+
+static void on_done(struct gpubuf_map *m, int err)
+{
+	struct mapping *w = container_of(m, struct mapping, m);
+
+	w->err = err;
+	atomic_fetch_add(&w->calls, 1);
+}
+
+static void begin(struct mapping *w, uid_t uid, enum gpubuf_kind kind,
+		  uint64_t off, uint64_t len, bool nowait)
+{
+	memset(w, 0, sizeof(*w));
+	w->m = (struct gpubuf_map){.owner = &owner,
+				   .object = object,
+				   .caller = {.uid = uid},
+				   .off = off,
+				   .len = len,
+				   .kind = kind,
+				   .nowait = nowait,
+				   .done = on_done};
+	gpubuf_map_start(g, &w->m);
+}
+
+/* A map whose bytes come without trouble. */
+static void map(struct mapping *w, uid_t uid, uint64_t off, uint64_t len)
+{
+	begin(w, uid, GPUBUF_HOST, off, len, true);
+	fake_xfer_drain(x);
+	ck_assert_int_eq(atomic_load(&w->calls), 1);
+	ck_assert_int_eq(w->err, 0);
+}
+
+static const struct block *block_of(const struct mapping *w)
+{
+	for (unsigned int i = 0; i < g->devs[0].nblocks; i++)
+		if (g->devs[0].blocks[i].id == w->m.allocation)
+			return &g->devs[0].blocks[i];
+	return NULL;
+}
+
+static bool fits(const struct mapping *w)
+{
+	return fake_bytes_fit("e1", w->m.off,
+			      block_of(w)->extent->addr + w->m.alloc_off,
+			      w->m.valid);
+}
+
+static void end(const struct mapping *w)
+{
+	ck_assert_int_eq(gpubuf_unmap(g, &owner, w->m.handle), 0);
+	ck_assert_int_eq(gpubuf_unmap(g, &owner, w->m.handle), -ENOENT);
+}
+
+static const struct {
+	uint64_t off, len, valid;
+} ranges[] = {
+	{0, 1, 1},
+	{0, MIB, MIB},
+	{5000, 100, 100},
+	{MIB - 1, 2, 2},
+	{99 * MIB + 4096, 5 * MIB, MIB - 4096},
+	{100 * MIB - 1, 4096, 1},
+	{3 * MIB, 50 * MIB, MIB}, /* one block's */
+};
+
+START_TEST(range)
+{
+	struct mapping a, b;
+
+	map(&a, ME, ranges[_i].off, ranges[_i].len);
+	ck_assert_uint_eq(a.m.valid, ranges[_i].valid);
+	ck_assert_uint_eq(a.m.alloc_off % 4096, ranges[_i].off % 4096);
+	ck_assert(fits(&a));
+	/* Again: the same bytes, fetched once. */
+	map(&b, ME, ranges[_i].off, ranges[_i].len);
+	ck_assert_uint_eq(b.m.alloc_off, a.m.alloc_off);
+	ck_assert_uint_eq(b.m.allocation, a.m.allocation);
+	ck_assert_uint_eq(b.m.generation, a.m.generation);
+	ck_assert_uint_ne(b.m.handle, a.m.handle);
+	ck_assert_uint_eq(g->stats.hits, 1);
+	end(&a);
+	ck_assert(fits(&b));
+	end(&b);
+}
+END_TEST
+
+/* Every byte of what a user can map is zero or his own. */
+START_TEST(users_lie_apart)
+{
+	struct mapping mine, theirs;
+	const struct block *b;
+
+	map(&mine, ME, 0, 64 * KIB);
+	map(&theirs, OTHER, MIB, 64 * KIB);
+	ck_assert_uint_ne(mine.m.allocation, theirs.m.allocation);
+	b = block_of(&mine);
+	for (size_t i = 64 * KIB; i < b->len; i++)
+		ck_assert_int_eq(b->extent->addr[i], 0);
+	end(&mine);
+	end(&theirs);
+}
+END_TEST
+
+/* Memory that was a user's comes to another one wiped, and only once the
+ * first one has let go of it. */
+START_TEST(memory_changes_hands)
+{
+	struct mapping w[32], theirs;
+	unsigned int n = 0;
+	uint64_t kept;
+	char path[64];
+	int fd;
+
+	do
+		begin(&w[n], ME, GPUBUF_HOST, n * MIB, MIB, true);
+	while (fake_xfer_drain(x), w[n++].err == 0 && n < 32);
+	ck_assert_int_eq(w[n - 1].err, -EAGAIN);
+	ck_assert_uint_ge(n, 8);
+	n--;
+	kept = w[0].m.allocation;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", block_of(&w[0])->fd);
+	fd = open(path, O_RDONLY);
+	ck_assert_int_ge(fd, 0);
+	while (n > 0)
+		end(&w[--n]);
+	/* Others get all but what somebody has open. */
+	for (int i = 0; i < 12; i++) {
+		begin(&theirs, OTHER, GPUBUF_HOST, i * MIB, 64 * KIB, true);
+		fake_xfer_drain(x);
+		ck_assert_int_eq(theirs.err, 0);
+		ck_assert_uint_ne(theirs.m.allocation, kept);
+		for (size_t k = 64 * KIB; k < MIB && i == 0; k++)
+			ck_assert_int_eq(block_of(&theirs)->extent->addr[k], 0);
+		end(&theirs);
+	}
+	close(fd);
+}
+END_TEST
+
+START_TEST(nobody_waits_for_ever)
+{
+	struct mapping w[32], late;
+	unsigned int n = 0;
+
+	do
+		begin(&w[n], ME, GPUBUF_HOST, n * MIB, MIB, true);
+	while (fake_xfer_drain(x), w[n++].err == 0 && n < 32);
+	begin(&late, ME, GPUBUF_HOST, 50 * MIB, MIB, false);
+	while (atomic_load(&late.calls) == 0)
+		sched_yield();
+	ck_assert_int_eq(late.err, -ENOMEM);
+	/* One that finds room meanwhile. */
+	begin(&late, ME, GPUBUF_HOST, 50 * MIB, MIB, false);
+	ck_assert_int_eq(atomic_load(&late.calls), 0);
+	end(&w[0]);
+	while (atomic_load(&late.calls) == 0)
+		fake_xfer_drain(x);
+	ck_assert_int_eq(late.err, 0);
+	ck_assert(fits(&late));
+}
+END_TEST
+
+static const struct {
+	enum fake_outcome how;
+	int err;
+} failures[] = {
+	{FAKE_ERROR, -EIO},
+	{FAKE_DENIED, -EACCES},
+	{FAKE_STALE, -ESTALE},
+	{FAKE_FENCE, -EIO},
+};
+
+/* An error is told at once; memory that may still be written to is nobody's
+ * until its key is dead. */
+START_TEST(failure)
+{
+	struct mapping w;
+	const bool fence = failures[_i].how == FAKE_FENCE;
+
+	begin(&w, ME, GPUBUF_HOST, 0, 64 * KIB, true);
+	ck_assert(fake_xfer_end(x, 0, failures[_i].how));
+	ck_assert_int_eq(atomic_load(&w.calls), 1);
+	ck_assert_int_eq(w.err, failures[_i].err);
+	ck_assert_uint_eq(g->stats.handles, 0);
+	ck_assert_uint_eq(g->busy, fence);
+	ck_assert_uint_eq(g->devs[0].blocks->nruns + g->devs[0].blocks[1].nruns,
+			  fence);
+	ck_assert(fake_xfer_end_fence(x) == fence);
+	ck_assert_uint_eq(g->busy, 0);
+}
+END_TEST
+
+/* A body that comes in place of a transfer waits for the fence of the window,
+ * and then goes where the transfer would have gone. */
+START_TEST(body_waits_for_the_fence)
+{
+	struct mapping w;
+
+	begin(&w, ME, GPUBUF_HOST, 0, 64 * KIB, true);
+	ck_assert(!fake_xfer_end(x, 0, FAKE_BODY));
+	ck_assert(!fake_xfer_end(x, 0, FAKE_BODY));
+	ck_assert_uint_eq(fake_xfer_stats(x).fences_waiting, 1);
+	ck_assert(fake_xfer_end_fence(x));
+	ck_assert(fake_xfer_end(x, 0, FAKE_BODY));
+	ck_assert_int_eq(w.err, 0);
+	ck_assert(fits(&w));
+}
+END_TEST
+
+/* What stands in the file cache is copied, not asked for again. */
+START_TEST(copy_of_what_is_cached)
+{
+	struct mapping w;
+	unsigned int before;
+
+	cache_prefetch(c, object, 0, MIB);
+	fake_xfer_drain(x);
+	before = fake_xfer_stats(x).started;
+	map(&w, ME, 4096, 100 * KIB);
+	ck_assert(fits(&w));
+	ck_assert_uint_eq(fake_xfer_stats(x).started, before);
+	ck_assert_uint_eq(g->stats.copied_bytes, 100 * KIB);
+}
+END_TEST
+
+START_TEST(gpu)
+{
+	struct mapping w;
+	char *mine;
+	int fd;
+
+	begin(&w, ME, GPUBUF_CUDA, MIB - 5000, MIB, true);
+	while (atomic_load(&w.calls) == 0)
+		fake_xfer_drain(x);
+	ck_assert_int_eq(w.err, 0);
+	ck_assert_uint_eq(w.m.valid, MIB);
+	fd = open((char *)w.m.export, O_RDONLY);
+	ck_assert_int_ge(fd, 0);
+	mine = mmap(NULL, w.m.alloc_size, PROT_READ, MAP_SHARED, fd, 0);
+	ck_assert_ptr_ne(mine, MAP_FAILED);
+	ck_assert(fake_bytes_fit("e1", MIB - 5000, mine + w.m.alloc_off, MIB));
+	munmap(mine, w.m.alloc_size);
+	close(fd);
+	end(&w);
+}
+END_TEST
+
+START_TEST(maps_in_order_are_run_ahead_of)
+{
+	struct mapping w;
+	uint64_t started;
+
+	g->cfg.ahead_max = 4 * MIB;
+	map(&w, ME, 0, 256 * KIB);
+	end(&w);
+	ck_assert_uint_eq(g->stats.ahead_bytes, 0);
+	map(&w, ME, 256 * KIB, 256 * KIB);
+	end(&w);
+	ck_assert_uint_gt(g->stats.ahead_bytes, 0);
+	started = fake_xfer_stats(x).started;
+	map(&w, ME, 512 * KIB, 256 * KIB);
+	ck_assert(fits(&w));
+	ck_assert_uint_ge(g->stats.hits, 1);
+	(void)started;
+}
+END_TEST
+
+static const struct {
+	enum gpubuf_kind kind;
+	unsigned int device;
+} nowhere[] = {{GPUBUF_CUDA, 1}, {GPUBUF_CUDA, 77}};
+
+START_TEST(no_device)
+{
+	struct mapping w = {.m = {.owner = &owner,
+				  .object = object,
+				  .len = 1,
+				  .kind = nowhere[_i].kind,
+				  .device = nowhere[_i].device,
+				  .done = on_done}};
+
+	gpubuf_map_start(g, &w.m);
+	ck_assert_int_eq(w.err, -ENODEV);
+}
+END_TEST
+
+START_TEST(stop_ends_who_waits)
+{
+	struct mapping w[32], late;
+	unsigned int n = 0;
+
+	g->cfg.deadline_ms = 1000000;
+	do
+		begin(&w[n], ME, GPUBUF_HOST, n * MIB, MIB, true);
+	while (fake_xfer_drain(x), w[n++].err == 0 && n < 32);
+	begin(&late, ME, GPUBUF_HOST, 50 * MIB, MIB, false);
+	ck_assert_int_eq(atomic_load(&late.calls), 0);
+	gpubuf_stop(g);
+	ck_assert_int_eq(atomic_load(&late.calls), 1);
+	ck_assert_int_eq(late.err, -EIO);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("gpubuf");
+	TCase *tc = tcase_create("all");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	ADD_ROWS(tc, range, ranges);
+	tcase_add_test(tc, users_lie_apart);
+	tcase_add_test(tc, memory_changes_hands);
+	tcase_add_test(tc, nobody_waits_for_ever);
+	ADD_ROWS(tc, failure, failures);
+	tcase_add_test(tc, body_waits_for_the_fence);
+	tcase_add_test(tc, copy_of_what_is_cached);
+	tcase_add_test(tc, gpu);
+	tcase_add_test(tc, maps_in_order_are_run_ahead_of);
+	ADD_ROWS(tc, no_device, nowhere);
+	tcase_add_test(tc, stop_ends_who_waits);
+	suite_add_tcase(s, tc);
+	return unit_main(s);
+}
