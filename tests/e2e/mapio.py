@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ioctls of <s3rdmafs/ioctl.h> with nothing but struct and fcntl: what a
+"""The ioctls of <s3rdmafs/ioctl.h> with nothing but struct and ioctl(2): what a
 program sees that does not use the project's library."""
 import array
 import contextlib
 import ctypes
-import fcntl
+import gc
 import mmap
 import os
 import signal
@@ -13,7 +13,7 @@ import struct
 import sys
 import traceback
 
-from files import same, settled
+from files import same
 from harness import wait_for
 
 HOST, CUDA = 1, 2
@@ -281,6 +281,25 @@ def nothing_left(m, seconds=20):
 
 def fds_of(daemon):
     return len(os.listdir("/proc/%d/fd" % daemon.proc.pid))
+
+
+def _open_files():
+    return {int(f) for f in os.listdir("/proc/self/fd")}
+
+
+def tidy(check):
+    """A case that leaves no descriptor of this process, also when it fails:
+    the handles of a failed one would fail the others."""
+    def run(*args):
+        before = _open_files()
+        try:
+            return check(*args)
+        finally:
+            gc.collect()
+            for fd in _open_files() - before:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+    return run
 
 
 # Other processes ----------------------------------------------------------

@@ -7,9 +7,10 @@ import os
 import random
 import threading
 
+import files
 import mapio
-from files import (KIB, MIB, MODES, SLOT, Bucket, case, error_name, finish,
-                   mount, moved, note_skip)
+from files import (KIB, MIB, MODES, SLOT, Bucket, error_name, finish, mount,
+                   moved, note_skip)
 from harness import Gateway, need_fuse
 from mapio import (Allocations, check_answer, check_pattern, fork, info,
                    map_all, map_range, nothing_left, redeem, say, unmap)
@@ -21,6 +22,10 @@ COLD = ("cold", 5 << 40, 16 * MIB)
 CHANGES = "changes"
 OLD, NEW = 6 << 40, 7 << 40
 PROCESSES = 8
+
+
+def case(text, check, *args):
+    files.case(text, mapio.tidy(check), *args)
 
 
 def populate(gw):
