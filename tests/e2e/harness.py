@@ -26,6 +26,9 @@ BUILD = os.path.abspath(BUILD)
 S3RDMAFS = os.path.join(BUILD, "src", "s3rdmafs")
 GATEWAY = os.path.join(BUILD, "tools", "gateway", "s3rdma-gateway")
 CTL = os.path.join(BUILD, "tools", "ctl", "s3rdmactl")
+# For programs that are not ours: not one that was built with a sanitizer.
+LIBRARY = os.environ.get("S3RDMAFS_LIBRARY") or os.path.join(
+    BUILD, "lib", "libs3rdmafs.so.1")
 # Commands put in front of the two daemons, e.g. valgrind with its options.
 WRAP = os.environ.get("S3RDMAFS_TEST_WRAP", "").split()
 # Waits are this much longer under valgrind and sanitizers.

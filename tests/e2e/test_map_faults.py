@@ -14,10 +14,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "python"))
 
 from files import FULL, KIB, MIB, MODES, Bucket, case, finish
-from harness import BUILD, SLOW, Gateway, Mount, need_fuse, pattern, wait_for
+from harness import LIBRARY, SLOW, Gateway, Mount, need_fuse, pattern, wait_for
 
-os.environ["S3RDMAFS_LIBRARY"] = os.path.join(BUILD, "lib",
-                                              "libs3rdmafs.so.1")
+os.environ["S3RDMAFS_LIBRARY"] = LIBRARY
 import s3rdmafs  # noqa: E402
 
 SIZE = 24 * MIB + 4321

@@ -15,10 +15,9 @@ sys.path.insert(0, os.path.join(HERE, "..", "..", "python"))
 import harness
 import numpy
 from files import KIB, MIB, Bucket, case, finish, note_skip
-from harness import BUILD, Gateway, Mount, need_fuse, pattern, wait_for
+from harness import LIBRARY, Gateway, Mount, need_fuse, pattern, wait_for
 
-os.environ["S3RDMAFS_LIBRARY"] = os.path.join(BUILD, "lib",
-                                              "libs3rdmafs.so.1")
+os.environ["S3RDMAFS_LIBRARY"] = LIBRARY
 import s3rdmafs  # noqa: E402
 
 SIZE = 40 * MIB + 12345
