@@ -6,10 +6,12 @@
  * user as long as they are mapped.
  */
 #include <errno.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "lib.h"
@@ -64,10 +66,11 @@ static void hold(struct alloc *a)
 static int adopt(uint64_t id, int fd, struct alloc **out)
 {
 	struct alloc *a = NULL;
+	struct statfs fs;
 	struct stat st;
 	void *base;
 
-	if (fstat(fd, &st)) {
+	if (fstat(fd, &st) || fstatfs(fd, &fs)) {
 		close(fd);
 		return -EPROTO;
 	}
@@ -85,7 +88,9 @@ static int adopt(uint64_t id, int fd, struct alloc **out)
 		*a = (struct alloc){.fd = fd,
 				    .base = base,
 				    .size = (size_t)st.st_size,
-				    .id = id};
+				    .id = id,
+				    .whole_pages = fs.f_type ==
+						   HUGETLBFS_MAGIC};
 		idle++;
 		base = NULL;
 	}

@@ -12,7 +12,8 @@ struct alloc {
 	char *base; /* owned mapping of size bytes */
 	size_t size;
 	uint64_t id;
-	uint64_t used; /* when, for who goes first */
+	int whole_pages; /* reserved huge ones: mapped whole, or not at all */
+	uint64_t used;   /* when, for who goes first */
 };
 
 /* The allocation that a MAP of file named, with a reference: one that is known,

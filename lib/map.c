@@ -94,6 +94,18 @@ static int map_piece(struct s3rdma_map *m, uint64_t off, uint64_t len,
 	return err;
 }
 
+/* Reserved huge pages (staging.hugepages=on) cannot be mapped but as whole
+ * ones: there a long map is a copy. */
+static int place_copy(const struct piece *p, const struct s3rdmafs_map *io,
+		      char *addr)
+{
+	if (mmap(addr, io->valid, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return -errno;
+	memcpy(addr, p->alloc->base + io->alloc_offset, io->valid);
+	return mprotect(addr, io->valid, PROT_READ) ? -errno : 0;
+}
+
 /* Puts a piece at addr; what it covers beyond its last whole page is the end
  * of the file. */
 static int place(const struct piece *p, const struct s3rdmafs_map *io,
@@ -102,6 +114,8 @@ static int place(const struct piece *p, const struct s3rdmafs_map *io,
 	if (io->alloc_offset % PAGE ||
 	    io->alloc_offset + io->valid > p->alloc->size)
 		return -EPROTO;
+	if (p->alloc->whole_pages)
+		return place_copy(p, io, addr);
 	return mmap(addr, io->valid, PROT_READ, MAP_SHARED | MAP_FIXED,
 		    p->alloc->fd, (off_t)io->alloc_offset) == MAP_FAILED
 		       ? -errno

@@ -84,7 +84,7 @@ struct s3rdmafs_info {
  * EAGAIN   NOWAIT, and there is no room now
  * ENOMEM   there was no room for as long as request.deadline
  * EMFILE   too many handles
- * ESTALE   the object was replaced or removed on the server
+ * ESTALE   the object was replaced on the server; ENOENT: it was removed
  * EIO, EACCES, ...  as of read(2)
  */
 #define S3RDMAFS_MAP_NOWAIT 1U /* do not wait for room; for bytes, yes */
@@ -122,7 +122,7 @@ struct s3rdmafs_unmap {
 /*
  * REGISTER: a buffer that the application owns, for READ.  HOST: export_
  * begins with the ticket that the socket gave for a memfd sent to it, opened
- * for writing, of at least length bytes.  CUDA: export_ is a
+ * for reading and writing (not appending), of at least length bytes.  CUDA: export_ is a
  * cudaIpcMemHandle_t of memory of that device; it must stay allocated until
  * UNREGISTER or close.
  *

@@ -284,7 +284,11 @@ def fds_of(daemon):
 
 
 def _open_files():
-    return {int(f) for f in os.listdir("/proc/self/fd")}
+    folder = os.open("/proc/self/fd", os.O_RDONLY)
+    try:
+        return {int(f) for f in os.listdir(folder)} - {folder}
+    finally:
+        os.close(folder)
 
 
 def tidy(check):

@@ -211,6 +211,7 @@ def bad_addresses(m):
 
 def ten_thousand(m):
     fd = opened(m)
+    m.ctl("drop")  # small ranges that are there would be in the way
     whole = [map_range(fd, off, SLOT)["handle"] for off in (0, SLOT)]
     held = [map_range(fd, i * 4096 % (8 * MIB), 4096)["handle"]
             for i in range(10000)]
