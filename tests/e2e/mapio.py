@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import traceback
 
 from files import same
@@ -199,6 +200,7 @@ class Allocations:
 
     def __init__(self, path):
         self.path, self.maps = path, {}
+        self.lock = threading.Lock()
 
     def take(self, m):
         """The mapping of the allocation of m, an answer of MAP."""
@@ -214,6 +216,13 @@ class Allocations:
     def bytes_of(self, m):
         at = m["alloc_offset"]
         return self.take(m)[at:at + m["valid"]]
+
+    def map(self, fd, off, length, **kw):
+        """MAP, and the allocation is at hand: for threads."""
+        m = map_range(fd, off, length, **kw)
+        with self.lock:
+            self.take(m)
+        return m
 
     def close(self):
         for m in self.maps.values():
@@ -295,13 +304,15 @@ def tidy(check):
     """A case that leaves no descriptor of this process, also when it fails:
     the handles of a failed one would fail the others."""
     def run(*args):
+        gc.collect()
         before = _open_files()
         try:
             return check(*args)
         finally:
             gc.collect()
             for fd in _open_files() - before:
-                with contextlib.suppress(OSError):
+                # Sockets belong to objects, which close them.
+                if os.readlink("/proc/self/fd/%d" % fd).startswith("/"):
                     os.close(fd)
     return run
 

@@ -166,16 +166,14 @@ def read_and_map(m):
 def many_threads(m):
     """One open file, sixteen threads, all over it."""
     fd = opened(m, "big")
-    have, lock, bad = Allocations(info(fd)["socket"]), threading.Lock(), []
+    have, bad = Allocations(info(fd)["socket"]), []
 
     def work(seed):
         rng = random.Random(seed)
         try:
             for _ in range(40):
                 off, n = rng.randrange(BIG[2]), 1 + rng.randrange(256 * KIB)
-                h = map_range(fd, off, n)
-                with lock:
-                    have.take(h)
+                h = have.map(fd, off, n)
                 check_pattern(have.bytes_of(h), BIG[1], off)
                 unmap(fd, h["handle"])
         except Exception as e:

@@ -286,7 +286,7 @@ def exhausted(m):
     # Not at once, but when another thread lets go.
     out = []
     t = threading.Thread(target=lambda: out.append(
-        error_name(map_range, fd, free, SLOT)), daemon=True)
+        error_name(have.map, fd, free, SLOT)), daemon=True)
     t.start()
     wait_for("a MAP to wait", lambda: out or
              m.stats()["maps"]["waiting_for_room"] == 1)
@@ -314,15 +314,13 @@ def exhausted(m):
 def queue_for_room(m):
     """Sixteen threads for less room than that: all get it in the end."""
     fd, results = opened(m), []
-    have, lock = Allocations(info(fd)["socket"]), threading.Lock()
+    have = Allocations(info(fd)["socket"])
     held = fill_up(fd)
 
     def work(i):
         off = i % 11 * SLOT + 100
         try:
-            h = map_range(fd, off, SLOT // 2)
-            with lock:
-                have.take(h)
+            h = have.map(fd, off, SLOT // 2)
             check_pattern(have.bytes_of(h), BIG[1], off)
             unmap(fd, h["handle"])
             results.append("")
@@ -554,7 +552,7 @@ def killed(m):
     fd, out = opened(m, "slow"), []
     have = Allocations(info(fd)["socket"])
     t = threading.Thread(target=lambda: out.append(
-        error_name(map_range, fd, 4096, SLOW[2])), daemon=True)
+        error_name(have.map, fd, 4096, SLOW[2])), daemon=True)
     t.start()
     c.kill()
     assert c.wait() == -signal.SIGKILL

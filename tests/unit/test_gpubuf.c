@@ -164,6 +164,13 @@ START_TEST(range)
 }
 END_TEST
 
+static bool is_zero(const char *p, size_t n)
+{
+	while (n > 0 && p[n - 1] == 0)
+		n--;
+	return n == 0;
+}
+
 /* Every byte of what a user can map is zero or his own. */
 START_TEST(users_lie_apart)
 {
@@ -174,8 +181,7 @@ START_TEST(users_lie_apart)
 	map(&theirs, OTHER, MIB, 64 * KIB);
 	ck_assert_uint_ne(mine.m.allocation, theirs.m.allocation);
 	b = block_of(&mine);
-	for (size_t i = 64 * KIB; i < b->len; i++)
-		ck_assert_int_eq(b->extent->addr[i], 0);
+	ck_assert(is_zero(b->extent->addr + 64 * KIB, b->len - 64 * KIB));
 	end(&mine);
 	end(&theirs);
 }
@@ -209,8 +215,9 @@ START_TEST(memory_changes_hands)
 		fake_xfer_drain(x);
 		ck_assert_int_eq(theirs.err, 0);
 		ck_assert_uint_ne(theirs.m.allocation, kept);
-		for (size_t k = 64 * KIB; k < MIB && i == 0; k++)
-			ck_assert_int_eq(block_of(&theirs)->extent->addr[k], 0);
+		ck_assert(i > 0 ||
+			  is_zero(block_of(&theirs)->extent->addr + 64 * KIB,
+				  MIB - 64 * KIB));
 		end(&theirs);
 	}
 	close(fd);
