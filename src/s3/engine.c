@@ -66,6 +66,11 @@ struct engine {
 	atomic_ullong url_down_until_ms[S3_URLS_MAX];
 };
 
+/* How long an endpoint is passed by after it refused a connection, and after
+ * it let one wait: finding out again costs a request that time. */
+#define REFUSED_MS 1000
+#define SILENT_MS 30000
+
 static _Thread_local bool on_loop;
 
 bool engine_on_loop(void)
@@ -125,6 +130,20 @@ static void start(struct loop *l, struct exec *x, struct s3_call *call)
 	}
 }
 
+/* What this end of a call says about its endpoint. */
+static void note_url(struct engine *e, const struct s3_call *call,
+		     CURLcode code)
+{
+	atomic_ullong *down = &e->url_down_until_ms[call->url];
+
+	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
+		atomic_store(down, clock_ms() + REFUSED_MS);
+	else if (code == CURLE_OPERATION_TIMEDOUT && !call->answer.sent)
+		atomic_store(down, clock_ms() + SILENT_MS);
+	else if (code == CURLE_OK && atomic_load(down) != 0)
+		atomic_store(down, 0);
+}
+
 /* Takes a finished exec off the multi and completes its call. */
 static void complete(struct loop *l, struct exec *x, CURLcode code)
 {
@@ -137,9 +156,7 @@ static void complete(struct loop *l, struct exec *x, CURLcode code)
 	a->curl = (int)code;
 	if (x->error_len > 0)
 		list_parse_error(x->error_body, x->error_len, a);
-	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
-		atomic_store(&l->engine->url_down_until_ms[call->url],
-			     clock_ms() + 1000);
+	note_url(l->engine, call, code);
 	finish(l, call);
 }
 

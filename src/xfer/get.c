@@ -201,9 +201,14 @@ static bool is_lost(const struct xfer_get *g)
 	       g->call.answer.status == 400;
 }
 
-/* What is no fault of the rail, nor a word of the server's about RDMA. */
-static void excuse(const struct xfer_get *g, struct classify_result *r)
+/* What is a fault of the rail, and a word of the server's about RDMA, after
+ * all, or is none. */
+static void weigh(const struct xfer_get *g, struct classify_result *r)
 {
+	/* Nobody there, however far it came.  One who refuses to connect is no
+	 * matter of the rail, and costs no time. */
+	if (g->call.answer.curl == CURLE_OPERATION_TIMEDOUT)
+		r->fault = true;
 	/* We broke it off: no memory for a body, or too long a one. */
 	if (g->call.answer.curl == CURLE_WRITE_ERROR)
 		r->fault = false;
@@ -222,7 +227,7 @@ static void conclude(struct xfer_get *g, const struct classify_result *result)
 	const struct s3_verdict v = s3_error_classify(a->curl, a->status,
 						      a->code);
 
-	excuse(g, r);
+	weigh(g, r);
 	/* Its neighbours in the pool may hang on the same dead wire. */
 	g->fresh = a->curl != CURLE_OK;
 	if (g->has_token)

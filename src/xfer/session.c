@@ -63,6 +63,15 @@ static void tell(struct session *s, const char *why)
 		log_info("transport: http (%s)", why);
 }
 
+/* A server that offered it once may do so again any moment: its device is
+ * away, or it was restarted.  It is asked less and less often. */
+static uint64_t refused_ms(struct session *s)
+{
+	if (!session_was_open(s) || s->refusals >= SESSION_REFUSALS)
+		return REFUSED_MS;
+	return (uint64_t)RETRY_MS << s->refusals++;
+}
+
 static void try_open(struct session *s)
 {
 	char why[256] = "";
@@ -74,12 +83,14 @@ static void try_open(struct session *s)
 
 		publish(s, &o);
 		s->told = false;
+		s->was_connection = o.path == XFER_BY_RC && !o.pairs;
+		s->refusals = 0;
 		log_info("transport: %s%s%s", rdma_name(o.rdma),
 			 p->device[0] ? " on " : "", p->device);
 		return;
 	}
 	s->try_again_ms = clock_ms() +
-			  (r == OPEN_REFUSED ? REFUSED_MS : RETRY_MS);
+			  (r == OPEN_REFUSED ? refused_ms(s) : RETRY_MS);
 	if (why[0])
 		tell(s, why);
 }

@@ -42,8 +42,13 @@ struct session {
 	struct rdma *dying; /* owned: ended, but somebody is still in it */
 	uint64_t try_again_ms;
 	char conn[TOKEN_CONN + 1]; /* of the connection, "" for none */
+	bool was_connection;       /* the last session was */
+	unsigned int refusals; /* in a row, by a server that offered it once */
 	bool told;
 };
+
+/* So many refusals, half a minute of them, are the server's last word. */
+#define SESSION_REFUSALS 6
 
 /* How soon to try again after this try. */
 enum open_result { OPEN_DONE, OPEN_REFUSED, OPEN_LATER };

@@ -135,12 +135,19 @@ void session_say_goodbye(struct session *s, struct rdma *rdma)
 	s->conn[0] = '\0';
 }
 
+/* The last session was a connection: something lesser that were opened now
+ * would stay when the server can make one again. */
+static bool may_connect_again(const struct session *s)
+{
+	return s->was_connection && s->refusals < SESSION_REFUSALS;
+}
+
 /* A transfer's own queue pairs, where the server has no connections or the
  * user wants it so; whether the server speaks it shows with the first. */
 static bool may_pair(const struct session *s)
 {
 	return s->cfg.xfer->mode == XFER_RC &&
-	       s->cfg.xfer->rc != XFER_RC_PERSISTENT;
+	       s->cfg.xfer->rc != XFER_RC_PERSISTENT && !may_connect_again(s);
 }
 
 /* A device that was there, or whose port is down, may be back any moment. */
@@ -226,7 +233,9 @@ enum open_result session_open(struct session *s, struct opened *out, char *why,
 		if (s->is_local)
 			return open_shm(s, out, why, cap);
 		r = open_rc(s, out, why, cap);
-		return or_else(r, s, open_dc, out, why, cap);
+		return may_connect_again(s)
+			       ? r
+			       : or_else(r, s, open_dc, out, why, cap);
 	case XFER_HTTP:
 		break;
 	}

@@ -6,12 +6,11 @@ again afterwards.  A mount of each hand-shake meets the faults at once."""
 import signal
 
 import vmlib  # first: it makes the next two be found
-from files import MIB, compile_c, ok
+from files import MIB, compile_c
 from harness import need_fuse, wait_for
-from vmlib import (PROTOCOLS, RECOVERY, Readers, case, device_down, device_up,
-                   finish, need_vm, pool_is_whole, populate, rc_gateway,
-                   rc_mount, status, targets, wait_rc_grows, wire_down,
-                   wire_up)
+from vmlib import (PROTOCOLS, RECOVERY, case, device_down, device_up, end_well,
+                   fault_while_reading, finish, need_vm, populate, rc_gateway,
+                   rc_mount, status, wire_down, wire_up)
 
 
 def wait_trouble(mounts, before):
@@ -60,21 +59,6 @@ FAULTS = (("the gateway killed", kill), ("the wire cut", cut),
           ("the gateway's device removed", remove("rxe1")))
 
 
-def one_fault(gw, mounts, program, objects, inject):
-    readers = [Readers(program, targets(m, objects)) for m in mounts]
-    try:
-        for m in mounts:
-            wait_rc_grows(m, "%s: bytes by rc before the fault" % m.name)
-        inject(gw, mounts)
-        for m in mounts:
-            wait_rc_grows(m, "%s: bytes by rc after the fault" % m.name)
-    finally:
-        notes = [r.finish() for r in readers]
-    for m in mounts:
-        pool_is_whole(m)
-    return "; ".join("%s: %s" % (m.name, n) for m, n in zip(mounts, notes))
-
-
 def main():
     need_fuse()
     need_vm()
@@ -82,16 +66,14 @@ def main():
     gw = rc_gateway().start()
     gw.allow.append("warning:")
     objects = populate(gw, 6, 10 * MIB)
-    mounts = [rc_mount(gw, p, ["warning:"], cache_size="32MiB").start()
+    # As long as a cut wire holds those up that are on it.
+    mounts = [rc_mount(gw, p, ["warning:"], cache_size="32MiB",
+                       request__attempt_timeout="5s").start()
               for p in PROTOCOLS]
     for text, inject in FAULTS:
-        case(text, one_fault, gw, mounts, program, objects, inject)
-    for m in mounts:
-        ok("%s: %s" % (m.name, {k: v for k, v in m.stats().items() if k in (
-            "bytes", "quarantines", "fences", "declines",
-            "unknown_outcomes")}))
-        case(m.name + " ends well", m.unmount)
-    case("the gateway ends well", gw.stop)
+        case(text, fault_while_reading, mounts, program, objects,
+             lambda: inject(gw, mounts))
+    end_well(mounts, [gw])
     finish()
 
 

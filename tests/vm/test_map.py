@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 os.environ["S3RDMAFS_LIBRARY"] = LIBRARY
 import s3rdmafs  # noqa: E402
 
-MAPS, THREADS = 60, 4
+MAPS, THREADS = 30, 4
 
 
 def work(m, objects, number, wrong):

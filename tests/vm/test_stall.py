@@ -6,11 +6,10 @@ HTTP or later, no byte is wrong, and RDMA is used again afterwards."""
 import signal
 
 import vmlib  # first: it makes the next two be found
-from files import MIB, compile_c, ok
+from files import MIB, compile_c
 from harness import need_fuse, wait_for
-from vmlib import (PROTOCOLS, RECOVERY, Readers, case, finish, need_vm,
-                   pool_is_whole, populate, rc_gateway, rc_mount, targets,
-                   wait_rc_grows)
+from vmlib import (PROTOCOLS, RECOVERY, case, end_well, fault_while_reading,
+                   finish, need_vm, populate, rc_gateway, rc_mount)
 
 # The server writes when the client has given up, and its slot been fenced.
 FAULTS = ("get:delay=4000:every=7:count=70", "get:late=3000:every=11:count=66")
@@ -38,20 +37,12 @@ def all_of_them(gw, mounts, before):
 
 def one_stall(gw, mounts, program, objects, stall):
     before = [unknowns(m) for m in mounts]
-    readers = [Readers(program, targets(m, objects)) for m in mounts]
-    try:
-        for m in mounts:
-            wait_rc_grows(m, "%s: bytes by rc before the stall" % m.name)
-        stall(gw, mounts, before)
-        for m in mounts:
-            wait_rc_grows(m, "%s: bytes by rc after the stall" % m.name)
-    finally:
-        notes = [r.finish() for r in readers]
+    note = fault_while_reading(mounts, program, objects,
+                               lambda: stall(gw, mounts, before))
     for m in mounts:
-        pool_is_whole(m)
         s = m.stats()
         assert s["quarantines"] and s["fences"], s
-    return "; ".join("%s: %s" % (m.name, n) for m, n in zip(mounts, notes))
+    return note
 
 
 def main():
@@ -67,12 +58,7 @@ def main():
     case("some answers stalled", one_stall, gw, mounts, program, objects, some)
     case("the server stopped", one_stall, gw, mounts, program, objects,
          all_of_them)
-    for m in mounts:
-        ok("%s: %s" % (m.name, {k: v for k, v in m.stats().items() if k in (
-            "bytes", "quarantines", "fences", "declines",
-            "unknown_outcomes")}))
-        case(m.name + " ends well", m.unmount)
-    case("the gateway ends well", gw.stop)
+    end_well(mounts, [gw])
     finish()
 
 

@@ -91,6 +91,28 @@ def wire(gw):
     return said
 
 
+def refused_for_a_while(gw):
+    """The server has forgotten the connection and makes no other at first:
+    then it does, and nothing lesser has taken its place."""
+    m = opened(gw, "auto")
+    check_file(m.file("o"), 1, SIZE)
+    gw.stop()
+    gw.faults = ["connect:refuse-token:count=3"]
+    gw.start()
+    m.ctl("drop")
+    check_file(m.file("o"), 1, SIZE)
+    wait_for("the reason: %s" % status(m), lambda: "501" in why(m), RECOVERY)
+    said = why(m)
+    wait_for("no reason any more", lambda: not why(m), 20)
+    rail = status(m)["rail"]["0"]
+    assert rail["protocol"] == "persistent", rail
+    m.ctl("drop")
+    check_file(m.file("o"), 1, SIZE)
+    assert status(m)["rail"]["0"]["bytes"] == rail["bytes"] + SIZE, status(m)
+    m.unmount()
+    return said
+
+
 def main():
     need_fuse()
     need_vm()
@@ -102,6 +124,7 @@ def main():
         case(protocol + ", a device that is not there", not_used, gw, protocol,
              ("mlx9_9",), transport__devices="mlx9_9")
     case("the wire is down", wire, gw)
+    case("a connection refused for a while", refused_for_a_while, gw)
     case("the gateway ends well", gw.stop)
     off = rc_gateway(rdma="off", root=gw.root).start()
     case("a gateway without rdma", not_used, off, "persistent",

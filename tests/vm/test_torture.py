@@ -27,9 +27,11 @@ def torture(m, program, objects):
     s = m.stats()
     assert s["quarantines"] and s["fences"], s
     assert s["bytes"]["rc"] and not s["bytes"]["http"], s["bytes"]
-    return "%d reads, longest %.1f s, %d MiB by rc, %d quarantines, " \
-        "%d fences" % (r["reads"], r["longest_ms"] / 1000,
-                       s["bytes"]["rc"] >> 20, s["quarantines"], s["fences"])
+    return "%d reads, longest %.1f s, %d MiB by rc, %d requests, " \
+        "%d retries, %d quarantines, %d fences" % (
+            r["reads"], r["longest_ms"] / 1000, s["bytes"]["rc"] >> 20,
+            s["requests"]["get"] + s["requests"]["other"],
+            s["requests"]["retries"], s["quarantines"], s["fences"])
 
 
 def one_protocol(gw, protocol, program, objects):

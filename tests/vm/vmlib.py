@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests over real verbs share.  They run inside the machine that
 tests/vm/vm makes: rxe0 with 10.99.0.1 (the mounts) and rxe1 with 10.99.0.2
-(the gateway) at the two ends of one wire."""
+(the gateway) at the two ends of one wire.  A second wire, rxe2 and rxe3 with
+10.99.1.1 and 10.99.1.2, comes by second_wire()."""
 import json
 import os
 import shutil
@@ -28,13 +29,14 @@ def need_vm():
         skip("no rxe0 and rxe1 here: run this by tests/vm/run")
 
 
-def rc_gateway(faults=(), args=(), rdma="rc", **kw):
+def rc_gateway(faults=(), args=(), rdma="rc", wire=0, **kw):
     """A gateway, not started, with a bucket "bkt"; .access is its log."""
-    gw = Gateway(rdma=rdma, host=SERVER, faults=faults, **kw)
+    end = 2 * wire + 1
+    gw = Gateway(rdma=rdma, host=address(end), faults=faults, **kw)
     gw.access = os.path.join(DIR, "access-%d" % gw.port)
     gw.args = ["--access-log", gw.access] + list(args)
     if rdma != "off":
-        gw.args += ["--rdma-device", "rxe1"]
+        gw.args += ["--rdma-device", "rxe%d" % end]
     os.makedirs(os.path.join(gw.root, "bkt"), exist_ok=True)
     return gw
 
@@ -68,21 +70,64 @@ def queue_pairs(device):
 
 # The wire and the devices ---------------------------------------------------
 
-def wire_down():
-    run(["ip", "link", "set", "rdma0", "down"])
+def address(end):
+    """Wire n has the ends 2n, the mounts', and 2n + 1, the gateway's."""
+    return "10.99.%d.%d" % (end // 2, end % 2 + 1)
 
 
-def wire_up():
-    """With it went what stage 2 of tests/vm/vm had set up."""
-    batch = "\n".join([
-        "link set rdma0 up",
-        "neigh replace 10.99.0.2 lladdr 02:00:0a:63:00:02 dev rdma0 nud"
-        " permanent",
-        "neigh replace 10.99.0.1 lladdr 02:00:0a:63:00:01 dev rdma1 nud"
-        " permanent",
-        "route replace 10.99.0.2 dev rdma0 src 10.99.0.1 table 100",
-        "route replace 10.99.0.1 dev rdma1 src 10.99.0.2 table 101", ""])
-    run(["ip", "-batch", "-"], input=batch.encode())
+def ethernet(end):
+    return "02:00:0a:63:%02x:%02x" % (end // 2, end % 2 + 1)
+
+
+def both_ways(wire, text):
+    """The lines of text for each end {a} and the other {b}."""
+    return [line.format(a=a, b=b, A=address(a), B=address(b), E=ethernet(b))
+            for a, b in ((2 * wire, 2 * wire + 1), (2 * wire + 1, 2 * wire))
+            for line in text]
+
+
+def ip_batch(lines):
+    run(["ip", "-batch", "-"], input=("\n".join(lines) + "\n").encode())
+
+
+NEIGHBOUR = ("neigh replace {B} lladdr {E} dev rdma{a} nud permanent",
+             "route replace {B} dev rdma{a} src {A} table 10{a}")
+# As stage 2 of tests/vm/vm has it for the first, and why.
+RULES = ("addr add {A}/24 dev rdma{a}", "link set rdma{a} up",
+         "rule add pref 1{a} iif rdma{a} lookup local",
+         "rule add pref 2{a} from {A} to {B} lookup 10{a}",
+         "rule add pref 3{a} oif rdma{a} to {B} lookup 10{a}")
+
+
+def second_wire():
+    ip_batch(["link add rdma2 mtu 9000 address %s type veth peer name rdma3 "
+              "mtu 9000 address %s" % (ethernet(2), ethernet(3))] +
+             both_ways(1, RULES) + both_ways(1, NEIGHBOUR))
+    for device in ("rxe2", "rxe3"):
+        make_device(device)
+
+
+def wire_down(wire=0):
+    run(["ip", "link", "set", "rdma%d" % (2 * wire), "down"])
+
+
+def wire_up(wire=0):
+    """With it went its neighbours and routes."""
+    ip_batch(["link set rdma%d up" % (2 * wire)] +
+             both_ways(wire, NEIGHBOUR))
+
+
+def wire_silent(wire, yes=True):
+    """Its links stay up, and nothing comes through from the mounts' end."""
+    run(["tc", "qdisc", "add" if yes else "del", "dev",
+         "rdma%d" % (2 * wire), "root", "netem", "loss", "100%"])
+
+
+def make_device(device):
+    run(["rdma", "link", "add", device, "type", "rxe", "netdev",
+         device.replace("rxe", "rdma")])
+    for name in os.listdir("/dev/infiniband"):
+        os.chmod(os.path.join("/dev/infiniband", name), 0o666)
 
 
 def device_down(device):
@@ -99,10 +144,7 @@ def device_up(device, deleting):
         raise AssertionError("%s is still held: %s" % (
             device, run(["rdma", "res", "show"]).stdout.decode()))
     assert rc == 0, "rdma link delete %s: %d" % (device, rc)
-    run(["rdma", "link", "add", device, "type", "rxe", "netdev",
-         device.replace("rxe", "rdma")])
-    for name in os.listdir("/dev/infiniband"):
-        os.chmod(os.path.join("/dev/infiniband", name), 0o666)
+    make_device(device)
 
 
 # Readers --------------------------------------------------------------------
@@ -176,6 +218,40 @@ def pool_is_whole(m):
     files.settled(m, 60)
     s = m.stats()
     assert not s["failed_fences"], "failed fences: %d" % s["failed_fences"]
+
+
+def while_reading(mounts, program, objects, act, threads=6):
+    """act(), while programs read from each mount: then no read has failed, no
+    byte was wrong and no slot is gone."""
+    readers = [Readers(program, targets(m, objects), threads) for m in mounts]
+    try:
+        act()
+    finally:
+        notes = [r.finish() for r in readers]
+    for m in mounts:
+        pool_is_whole(m)
+    return "; ".join("%s: %s" % (m.name, n) for m, n in zip(mounts, notes))
+
+
+def fault_while_reading(mounts, program, objects, inject):
+    """RDMA is used before the fault, and again after it."""
+    def act():
+        for m in mounts:
+            wait_rc_grows(m, "%s: bytes by rc before it" % m.name)
+        inject()
+        for m in mounts:
+            wait_rc_grows(m, "%s: bytes by rc after it" % m.name)
+    return while_reading(mounts, program, objects, act)
+
+
+def end_well(mounts, gateways):
+    for m in mounts:
+        files.ok("%s: %s" % (m.name, {k: v for k, v in m.stats().items() if k
+                                      in ("bytes", "quarantines", "fences",
+                                          "declines", "unknown_outcomes")}))
+        case(m.name + " ends well", m.unmount)
+    for gw in gateways:
+        case("the gateway ends well", gw.stop)
 
 
 def case(text, check, *args, **kw):

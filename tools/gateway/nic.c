@@ -22,6 +22,7 @@ struct nic {
 	struct initiator *initiator; /* changed by the thread only */
 	unsigned int users;
 	bool ending; /* nobody enters any more */
+	bool was_open;
 	bool stop;
 };
 
@@ -30,6 +31,7 @@ static void publish(struct nic *n, struct initiator *i)
 	LOCK_SCOPE(&n->lock);
 	n->initiator = i;
 	n->ending = false;
+	n->was_open = true;
 }
 
 /* Takes it away once the last user has left. */
@@ -149,6 +151,14 @@ void nic_leave(struct nic *n)
 	LOCK_SCOPE(&n->lock);
 	n->users--;
 	pthread_cond_broadcast(&n->changed);
+}
+
+bool nic_is_away(struct nic *n)
+{
+	if (!n)
+		return false;
+	LOCK_SCOPE(&n->lock);
+	return n->was_open && (!n->initiator || n->ending);
 }
 
 bool nic_has_addresses(struct nic *n)

@@ -25,6 +25,9 @@ void nic_free(struct nic *n);
 struct initiator *nic_enter(struct nic *n);
 void nic_leave(struct nic *n);
 
+/* Was it there before, so that it may be back any moment? */
+bool nic_is_away(struct nic *n);
+
 /* Are GIDs on its fabric addresses (RoCE), as far as can be told now? */
 bool nic_has_addresses(struct nic *n);
 

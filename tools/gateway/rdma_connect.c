@@ -52,10 +52,16 @@ static struct initiator *enter(struct request *r)
 {
 	struct initiator *i = r->gw->rc ? nic_enter(r->gw->nic) : NULL;
 
-	if (!i)
-		rdma_unsupported(r, "rc is off at this server, or its RDMA "
-				    "device is not there");
-	return i;
+	if (i)
+		return i;
+	/* Not 501: for that a client would not ask again for long. */
+	if (r->gw->rc && nic_is_away(r->gw->nic))
+		reply_error(r, "ServiceUnavailable",
+			    "The RDMA device is away just now");
+	else
+		rdma_unsupported(r, "rc is off at this server, or it has no "
+				    "RDMA device");
+	return NULL;
 }
 
 void op_rc_connect(struct request *r)
