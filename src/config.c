@@ -105,8 +105,7 @@ static const char *const type_names[] = {
 	[CONFIG_UINT] = "a number",
 	[CONFIG_OCTAL] = "an octal mode such as 0444",
 	[CONFIG_HEX] = "a hexadecimal number such as 0xffeeddcc",
-	[CONFIG_GPUS] = "a list of {device: 0, size: 8GiB}, on a command line "
-			"0:8GiB",
+	[CONFIG_GPUS] = "a list of {device: 0, size: 8GiB}, or of 0:8GiB",
 };
 
 /* Values that depend on the machine or the caller. */

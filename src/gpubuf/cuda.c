@@ -227,9 +227,12 @@ static void guard_pop(CUcontext **unused)
 	(void)unused;
 	cu.pop(&was);
 }
+/* A declaration, around which no parentheses can go. */
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 #define CONTEXT_SCOPE(u)                            \
 	__attribute__((cleanup(guard_pop), unused)) \
 	CUcontext *context_guard = guard_push(&to_cuda(u)->ctx)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void cuda_close(struct gpu *u)
 {

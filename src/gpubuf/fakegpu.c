@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,25 @@ static void fake_release(struct gpu *u, struct gpu_mem *m)
 	m->priv = NULL;
 }
 
+/* Takes digits off; NULL when there are none. */
+static const char *after_number(const char *s)
+{
+	const size_t n = strspn(s, "0123456789");
+
+	return n ? s + n : NULL;
+}
+
+static bool is_fd_path(const char *s)
+{
+	if (strncmp(s, "/proc/", 6) != 0)
+		return false;
+	s = after_number(s + 6);
+	if (!s || strncmp(s, "/fd/", 4) != 0)
+		return false;
+	s = after_number(s + 4);
+	return s && *s == '\0';
+}
+
 /* "/proc/PID/fd/N", as the test that owns the memory writes it. */
 static int fake_import(struct gpu *u, const unsigned char *export, size_t len,
 		       struct gpu_mem *out)
@@ -104,11 +124,10 @@ static int fake_import(struct gpu *u, const unsigned char *export, size_t len,
 	char path[DEVICE_EXPORT + 1] = "";
 	struct statfs fs;
 	struct stat st;
-	int pid, n, fd, used = 0;
+	int fd;
 
 	memcpy(path, export, DEVICE_EXPORT);
-	if (sscanf(path, "/proc/%d/fd/%d%n", &pid, &n, &used) != 2 ||
-	    path[used] != '\0')
+	if (!is_fd_path(path))
 		return -EPERM;
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)

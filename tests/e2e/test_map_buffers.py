@@ -77,7 +77,7 @@ def contents(m, kind):
         assert placed == want, "placed %d, not %d at %d" % (placed, want, off)
         check_pattern(os.pread(mem, placed, at), BIG[1], off)
         check_around(mem, size, at, placed)
-    for off in (BIG[2], BIG[2] + 1, TOP - size):
+    for off in (BIG[2], BIG[2] + 1, TOP - size - 1):
         assert read(fd, b, 0, off, size) == 0
     unregister(fd, b)
     os.close(mem)
