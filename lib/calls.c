@@ -144,9 +144,8 @@ static const struct {
 	{EAGAIN, "no room now"},
 	{ENOMEM, "no room for as long as request.deadline, or no memory"},
 	{EMFILE, "too many handles, buffers or descriptors"},
-	{ESTALE, "the object was replaced on the server"},
-	{ENOENT, "no such handle or buffer of this open file; or the object "
-		 "was removed on the server"},
+	{ESTALE, "the object was replaced or removed on the server"},
+	{ENOENT, "no such handle or buffer of this open file"},
 	{EPERM, "a ticket or an exported handle that is not, or no longer, "
 		"good for this user and process"},
 	{EBADF, "not memory, or not open for reading and writing"},

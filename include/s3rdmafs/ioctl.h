@@ -70,8 +70,8 @@ struct s3rdmafs_info {
  * is.  They never change under the application: generation names the version
  * of the object.
  *
- * HOST: export begins with a ticket, good once, for 10 s, for the calling
- * process and user; redeemed at the socket of INFO for a read-only descriptor
+ * HOST: export begins with a ticket, good once, for 10 s (or 4096 maps of the
+ * same user), for the calling process and user; redeemed at the socket of INFO for a read-only descriptor
  * of the allocation, to mmap(2).  Who has the descriptor of that allocation
  * already needs no other one.  CUDA: export is a cudaIpcMemHandle_t of the
  * allocation.
@@ -84,7 +84,7 @@ struct s3rdmafs_info {
  * EAGAIN   NOWAIT, and there is no room now
  * ENOMEM   there was no room for as long as request.deadline
  * EMFILE   too many handles
- * ESTALE   the object was replaced on the server; ENOENT: it was removed
+ * ESTALE   the object was replaced or removed on the server
  * EIO, EACCES, ...  as of read(2)
  */
 #define S3RDMAFS_MAP_NOWAIT 1U /* do not wait for room; for bytes, yes */

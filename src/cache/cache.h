@@ -107,6 +107,8 @@ void cache_prefetch(struct cache *c, struct object *o, uint64_t off,
  * pool always stays.
  */
 struct extent *cache_lend(struct cache *c, bool easily);
+/* How many can be lent at most. */
+unsigned int cache_lendable(struct cache *c);
 /* No key that was given out for it may be alive any more. */
 void cache_unlend(struct cache *c, struct extent *e);
 
@@ -124,7 +126,8 @@ bool cache_copy(struct cache *c, struct object *o, uint64_t off, uint64_t len,
 struct object_name {
 	const char *bucket, *key, *etag;
 	uint64_t size;
-	uint64_t id; /* of this version; never used again */
+	uint64_t id;      /* of this struct; never used again */
+	uint64_t version; /* equal for equal versions, after a remount too */
 };
 struct object_name cache_object_name(const struct object *o);
 /* -ESTALE or -ENOENT once it is known that this version is no more. */

@@ -213,6 +213,16 @@ void chunk_publish(struct chunk *ch, int err)
 
 /* ---- objects ---- */
 
+/* FNV-1a: no secret, and no two versions of a file with equal ones. */
+static uint64_t version_of(const char *name, size_t n, uint64_t size)
+{
+	uint64_t h = 0xcbf29ce484222325ULL ^ size;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ (unsigned char)name[i]) * 0x100000001b3ULL;
+	return h;
+}
+
 struct object *cache_object_get(struct cache *c, const char *bucket,
 				const char *key, const char *etag,
 				uint64_t size)
@@ -245,6 +255,7 @@ struct object *cache_object_get(struct cache *c, const char *bucket,
 	o->size = size;
 	o->refs = 1;
 	o->id = c->next_object++;
+	o->version = version_of(o->name, nname, size);
 	o->hashed = true;
 	HASH_ADD(hh, c->objects, name, nname, o);
 	return o;

@@ -18,6 +18,7 @@ struct object {
 	bool hashed;
 	uint64_t size;
 	uint64_t id;                     /* never used again */
+	uint64_t version;                /* a hash of name and size */
 	const char *bucket, *key, *etag; /* into name */
 	char name[];                     /* bucket \n key \n etag, then each */
 };

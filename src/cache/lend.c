@@ -14,18 +14,21 @@
 #define STAY_SHARE 4
 #define STAY_SLOTS 4
 
+static unsigned int stay_of(unsigned int all)
+{
+	const unsigned int stay = all / STAY_SHARE;
+
+	return stay < STAY_SLOTS ? STAY_SLOTS : stay;
+}
+
 /* Would enough be left for reads? */
 static bool may_go(struct cache *c, const struct extent *e)
 {
 	struct staging_stats s;
-	unsigned int here = staging_slots(c->staging, SLOT_BIG), all, stay;
+	const unsigned int here = staging_slots(c->staging, SLOT_BIG);
 
 	staging_get_stats(c->staging, &s);
-	all = here + s.states[SLOT_LENT];
-	stay = all / STAY_SHARE;
-	if (stay < STAY_SLOTS)
-		stay = STAY_SLOTS;
-	return here >= stay + e->nregions;
+	return here >= stay_of(here + s.states[SLOT_LENT]) + e->nregions;
 }
 
 /* How many slots hold something; -1 when one of them cannot be had. */
@@ -78,6 +81,18 @@ struct extent *cache_lend(struct cache *c, bool easily)
 	empty(c, best);
 	staging_lend(c->staging, best);
 	return best;
+}
+
+unsigned int cache_lendable(struct cache *c)
+{
+	const struct extent *e = staging_extent(c->staging, 0);
+	struct staging_stats s;
+	unsigned int all;
+
+	LOCK_SCOPE(&c->lock);
+	staging_get_stats(c->staging, &s);
+	all = staging_slots(c->staging, SLOT_BIG) + s.states[SLOT_LENT];
+	return all > stay_of(all) ? (all - stay_of(all)) / e->nregions : 0;
 }
 
 void cache_unlend(struct cache *c, struct extent *e)
@@ -162,7 +177,8 @@ struct object_name cache_object_name(const struct object *o)
 				    .key = o->key,
 				    .etag = o->etag,
 				    .size = o->size,
-				    .id = o->id};
+				    .id = o->id,
+				    .version = o->version};
 }
 
 void cache_object_is_gone(struct cache *c, struct object *o, int err)

@@ -48,7 +48,7 @@ static struct gpubuf_caller caller_of(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
 
-	return (struct gpubuf_caller){ctx->uid, ctx->pid};
+	return (struct gpubuf_caller){.uid = ctx->uid, .tid = ctx->pid};
 }
 
 static void answer(fuse_req_t req, const void *out, size_t n)
@@ -56,9 +56,12 @@ static void answer(fuse_req_t req, const void *out, size_t n)
 	fuse_reply_ioctl(req, 0, out, n);
 }
 
-static bool is_kind(uint32_t kind, uint32_t device)
+static int check_kind(uint32_t kind, uint32_t device)
 {
-	return kind == S3RDMAFS_CUDA || (kind == S3RDMAFS_HOST && device == 0);
+	if (kind == S3RDMAFS_HOST)
+		return device ? -EINVAL : 0;
+	/* Whether that device is here, gpubuf knows. */
+	return kind == S3RDMAFS_CUDA ? 0 : -ENODEV;
 }
 
 /* ---- INFO ---- */
@@ -126,10 +129,15 @@ static void on_mapped(struct gpubuf_map *m, int err)
 
 static int check_map(const struct s3rdmafs_map *in, uint64_t size)
 {
+	int err;
+
 	if ((in->flags & ~S3RDMAFS_MAP_NOWAIT) || in->length == 0 ||
 	    !is_zero(in->reserved, sizeof(in->reserved)) ||
-	    !is_kind(in->kind, in->device) || overflows(in->offset, in->length))
+	    overflows(in->offset, in->length))
 		return -EINVAL;
+	err = check_kind(in->kind, in->device);
+	if (err)
+		return err;
 	return in->offset < size ? 0 : -ENXIO;
 }
 
@@ -182,10 +190,12 @@ static void do_register(fuse_req_t req, struct file *f, const void *data)
 	int err;
 
 	memcpy(&io, data, sizeof(io));
-	if (io.flags || io.length == 0 || overflows(0, io.length) ||
-	    !is_zero(io.reserved, sizeof(io.reserved)) ||
-	    !is_kind(io.kind, io.device)) {
-		reply_err(req, -EINVAL);
+	err = io.flags || io.length == 0 || overflows(0, io.length) ||
+			      !is_zero(io.reserved, sizeof(io.reserved))
+		      ? -EINVAL
+		      : check_kind(io.kind, io.device);
+	if (err) {
+		reply_err(req, err);
 		return;
 	}
 	r = (struct gpubuf_register){

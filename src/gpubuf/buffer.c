@@ -29,7 +29,8 @@ int buffers_new(struct gpubuf *g)
 	return 0;
 }
 
-/* Memory, and no file of a disk or of a file system that might be ours. */
+/* Memory, and no file of a disk or of a file system that might be ours; nor
+ * huge pages of hugetlbfs, which knows no write(2). */
 static int check_fd(int fd, uint64_t len)
 {
 	struct statfs fs;
@@ -38,7 +39,7 @@ static int check_fd(int fd, uint64_t len)
 
 	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || (flags & O_APPEND) ||
 	    fstat(fd, &st) || !S_ISREG(st.st_mode) || fstatfs(fd, &fs) ||
-	    (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC))
+	    fs.f_type != TMPFS_MAGIC)
 		return -EBADF;
 	return (uint64_t)st.st_size < len ? -ERANGE : 0;
 }
@@ -73,8 +74,10 @@ int gpubuf_register(struct gpubuf *g, struct gpubuf_register *r)
 {
 	struct dev *d = dev_find(g, r->kind, r->device);
 	struct buffer made = {.dev = d, .len = r->len}, *b;
-	int err = d ? take_in(g, r, d, &made) : -ENODEV;
+	int err;
 
+	r->caller.pid = process_of(r->caller.tid);
+	err = d ? take_in(g, r, d, &made) : -ENODEV;
 	if (err)
 		return err;
 	{
@@ -179,7 +182,7 @@ static void on_ended(struct gpubuf *g, struct gpubuf_job *j,
 	list_add_tail(finished, &r->wait.link);
 }
 
-/* Checks, and queues what there is to read: 0, or what to answer now. */
+/* Checks, and queues what there is to read.  1: nothing, all is well. */
 static int begin(struct gpubuf *g, struct gpubuf_read *r)
 {
 	const uint64_t size = cache_object_name(r->object).size;
@@ -193,6 +196,8 @@ static int begin(struct gpubuf *g, struct gpubuf_read *r)
 		return -ENOENT;
 	if (r->buffer_off > b->len || r->len > b->len - r->buffer_off)
 		return -ERANGE;
+	if (r->off >= size)
+		return 1;
 	r->into = b;
 	b->reads++;
 	g->stats.reads++;
@@ -210,19 +215,13 @@ static int begin(struct gpubuf *g, struct gpubuf_read *r)
 
 void gpubuf_read_start(struct gpubuf *g, struct gpubuf_read *r)
 {
-	int err = 0;
+	int err;
 
 	r->placed = 0;
 	r->wait.answer = answer;
-	if (r->off < cache_object_name(r->object).size)
-		err = begin(g, r);
-	else {
-		LOCK_SCOPE(&g->lock);
-		err = find(g, r->owner, r->buffer) ? 0 : -ENOENT;
-		r->into = NULL;
-	}
-	if (err || r->off >= cache_object_name(r->object).size)
-		r->done(r, err);
+	err = begin(g, r);
+	if (err)
+		r->done(r, err < 0 ? err : 0);
 	else
 		jobs_pump(g);
 }

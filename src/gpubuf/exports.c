@@ -43,13 +43,13 @@ struct exports {
 
 /* ---- tickets; under gpubuf->lock ---- */
 
-void ticket_new(struct lease *l, struct block *b, pid_t tid,
+void ticket_new(struct lease *l, struct block *b, pid_t pid,
 		unsigned char out[GPUBUF_EXPORT])
 {
 	struct ticket *t = &l->tickets[l->next_ticket++ % TICKETS];
 
 	*t = (struct ticket){.until_ms = clock_ms() + TICKET_MS,
-			     .tid = tid,
+			     .pid = pid,
 			     .block = b,
 			     .allocation = b->id};
 	random_bytes(t->text, sizeof(t->text));
@@ -57,15 +57,56 @@ void ticket_new(struct lease *l, struct block *b, pid_t tid,
 	memcpy(out, t->text, sizeof(t->text));
 }
 
-/* Is the thread one of the process?  0 is one that we cannot see. */
-static bool is_of(pid_t tid, pid_t pid)
+/* The process of a thread; 0 is one that we cannot see. */
+static pid_t read_process(pid_t tid)
 {
-	char path[64];
+	char path[40], text[1024];
+	const char *line;
+	ssize_t n;
 
-	if (tid == 0 || tid == pid)
-		return true;
-	snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)pid, (int)tid);
-	return access(path, F_OK) == 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)tid);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	line = strstr(text, "\nTgid:");
+	return line ? (pid_t)strtol(line + 6, NULL, 10) : 0;
+}
+
+/*
+ * Remembered for as long as a ticket is good: a thread number that comes back
+ * meanwhile can only be confused with another process of the same user, which
+ * could open the file itself.
+ */
+pid_t process_of(pid_t tid)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct {
+		pid_t tid, pid;
+		uint64_t until_ms;
+	} known[256]; /* under lock */
+	const unsigned int at = (unsigned int)tid % ARRAY_SIZE(known);
+	const uint64_t now = clock_ms();
+	pid_t pid;
+
+	if (tid == 0)
+		return 0;
+	{
+		LOCK_SCOPE(&lock);
+		if (known[at].tid == tid && now < known[at].until_ms)
+			return known[at].pid;
+	}
+	pid = read_process(tid);
+	LOCK_SCOPE(&lock);
+	known[at].tid = tid;
+	known[at].pid = pid;
+	known[at].until_ms = now + TICKET_MS;
+	return pid;
+}
+
+static bool is_of(pid_t asked, pid_t pid)
+{
+	return asked == 0 || asked == pid;
 }
 
 static struct ticket *find_ticket(struct gpubuf *g, uid_t uid,
@@ -105,7 +146,7 @@ static int redeem(struct gpubuf *g, const struct ucred *who,
 		    t.block->state == BLOCK_LEASED)
 			fd = fcntl(t.block->fd, F_DUPFD_CLOEXEC, 3);
 	}
-	if (fd >= 0 && clock_ms() < t.until_ms && is_of(t.tid, who->pid))
+	if (fd >= 0 && clock_ms() < t.until_ms && is_of(t.pid, who->pid))
 		return fd;
 	if (fd >= 0)
 		close(fd);
@@ -160,7 +201,7 @@ int sent_take(struct gpubuf *g, const unsigned char *text,
 			in->fd = -1;
 		}
 	}
-	if (s.fd >= 0 && clock_ms() < s.until_ms && is_of(caller->tid, s.pid))
+	if (s.fd >= 0 && clock_ms() < s.until_ms && is_of(caller->pid, s.pid))
 		return s.fd;
 	if (s.fd >= 0)
 		close(s.fd);
@@ -171,8 +212,33 @@ int sent_take(struct gpubuf *g, const unsigned char *text,
 
 union control {
 	struct cmsghdr align;
-	char buf[CMSG_SPACE(sizeof(int))];
+	char buf[CMSG_SPACE(4 * sizeof(int))];
 };
+
+/* Keeps the first descriptor of a message and closes the others: the kernel has
+ * installed as many as there was room for, whatever the peer said. */
+static int keep_one(struct msghdr *msg)
+{
+	struct cmsghdr *c;
+	int kept = -1;
+
+	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		const size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+			if (kept < 0)
+				kept = fd;
+			else
+				close(fd);
+		}
+	}
+	return kept;
+}
 
 /* *fd is the caller's, -1 for none.  False: the peer is to go. */
 static bool receive(int sock, struct s3rdmafs_msg *m, int *fd)
@@ -184,11 +250,8 @@ static bool receive(int sock, struct s3rdmafs_msg *m, int *fd)
 			     .msg_control = control.buf,
 			     .msg_controllen = sizeof(control.buf)};
 	const ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
-	*fd = -1;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(c), sizeof(int));
+	*fd = n < 0 ? -1 : keep_one(&msg);
 	return n == (ssize_t)sizeof(*m) && m->magic == S3RDMAFS_MSG_MAGIC;
 }
 
@@ -202,7 +265,7 @@ static bool respond(int sock, const struct s3rdmafs_msg *m, int fd)
 		struct cmsghdr *c;
 
 		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
+		msg.msg_controllen = CMSG_SPACE(sizeof(int));
 		c = CMSG_FIRSTHDR(&msg);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;

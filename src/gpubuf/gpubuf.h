@@ -68,6 +68,7 @@ void gpubuf_owner_drop(struct gpubuf *g, struct gpubuf_owner *o);
 struct gpubuf_caller {
 	uid_t uid;
 	pid_t tid;
+	pid_t pid; /* gpubuf's own: of that thread */
 };
 
 /* ---- handles ---- */

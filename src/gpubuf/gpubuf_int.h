@@ -18,10 +18,10 @@
 #define RUN_BUCKETS 4096
 #define HANDLES_MAX 65536
 #define BUFFERS_MAX 1024
-#define TICKETS 256
+#define TICKETS 4096
 #define OFFERS 64
 #define TICKET_MS 10000
-#define FILLS 48
+#define FILLS 128
 
 struct copier;
 
@@ -59,7 +59,7 @@ struct block {
 struct ticket {
 	unsigned char text[GPUBUF_TICKET];
 	uint64_t until_ms;
-	pid_t tid;
+	pid_t pid; /* 0: not known */
 	struct block *block;
 	uint64_t allocation;
 };
@@ -212,8 +212,10 @@ void buffers_drop(struct gpubuf *g, struct gpubuf_owner *o);
 int exports_new(struct gpubuf *g, struct exports **out, char *why, size_t cap);
 void exports_free(struct exports *e);
 /* Under the lock. */
-void ticket_new(struct lease *l, struct block *b, pid_t tid,
+void ticket_new(struct lease *l, struct block *b, pid_t pid,
 		unsigned char out[GPUBUF_EXPORT]);
+/* Not under the lock: the process of a thread, 0 when it is not visible. */
+pid_t process_of(pid_t tid);
 /* The descriptor sent for a ticket, owned; or -EPERM. */
 int sent_take(struct gpubuf *g, const unsigned char *text,
 	      const struct gpubuf_caller *caller);

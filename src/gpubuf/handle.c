@@ -74,7 +74,7 @@ static void tell(struct gpubuf *g, struct gpubuf_map *m)
 	m->alloc_off = r->unit * UNIT + (m->off - r->job.lo);
 	m->alloc_size = b->len;
 	m->allocation = b->id;
-	m->generation = cache_object_name(m->object).id + 1;
+	m->generation = cache_object_name(m->object).version;
 	m->handle = m->slot->id;
 	m->slot->run = m->run;
 	m->slot->owner = m->owner;
@@ -83,7 +83,7 @@ static void tell(struct gpubuf *g, struct gpubuf_map *m)
 	g->stats.handles++;
 	g->stats.mapped_bytes += m->valid;
 	if (m->kind == GPUBUF_HOST)
-		ticket_new(m->lease, b, m->caller.tid, m->export);
+		ticket_new(m->lease, b, m->caller.pid, m->export);
 	else
 		memcpy(m->export, b->mem.export, sizeof(m->export));
 }
@@ -108,22 +108,38 @@ static void answer(struct gpubuf *g, struct gpubuf_wait *w)
 
 /* ---- room ---- */
 
+/*
+ * Would it be answered with far less than could be?  Memory of a GPU cannot be
+ * put together of pieces; pages can, but not of crumbs.
+ */
+static bool is_too_short(const struct gpubuf_map *m, const struct run *r,
+			 uint64_t end)
+{
+	const uint64_t most = m->lease->dev->block_len;
+	const uint64_t want = min_u64(end - m->off, most - PAGE);
+	const uint64_t has = min_u64(r->job.hi, end) - m->off;
+
+	return has < (m->kind == GPUBUF_CUDA ? want : want / 4);
+}
+
 /* Under the lock: the range's run is there or coming.  False: no room. */
-static bool place(struct gpubuf *g, struct gpubuf_map *m)
+static bool place(struct gpubuf *g, struct gpubuf_map *m, uint64_t len)
 {
 	struct run *r = run_find(g, m->lease, m->object, m->off);
-	const uint64_t end = min_u64(m->off + m->len,
+	const uint64_t end = min_u64(m->off + len,
 				     cache_object_name(m->object).size);
 
-	/* Pages can be mapped side by side; memory of a GPU can not. */
-	if (r && m->kind == GPUBUF_CUDA && r->job.hi < end &&
-	    r->job.hi - r->job.lo < m->lease->dev->block_len)
+	if (r && is_too_short(m, r, end)) {
+		/* One that is in use stays beside the longer one. */
+		if (r->state == RUN_READY && r->pins == 0)
+			run_evict(g, r);
 		r = NULL;
+	}
 	if (r) {
 		run_pin(r);
 		g->stats.hits += r->state == RUN_READY;
 	} else {
-		r = run_new(g, m->lease, m->object, m->off, m->len);
+		r = run_new(g, m->lease, m->object, m->off, len);
 	}
 	if (!r)
 		return false;
@@ -135,7 +151,7 @@ static bool place(struct gpubuf *g, struct gpubuf_map *m)
 /* Under the lock: places it once enough of what nobody has mapped is gone. */
 static bool place_after_eviction(struct gpubuf *g, struct gpubuf_map *m)
 {
-	while (!place(g, m)) {
+	while (!place(g, m, m->len)) {
 		if (list_empty(&m->lease->idle))
 			return false;
 		run_evict(g, list_first(&m->lease->idle, struct run, idle));
@@ -200,25 +216,43 @@ static void note_order(struct gpubuf *g, struct gpubuf_map *m)
 		go_ahead(g, m);
 }
 
+/* Under the lock: as much as there is room for side by side. */
+static bool place_less(struct gpubuf *g, struct gpubuf_map *m)
+{
+	uint64_t len = min_u64(m->len, m->lease->dev->block_len);
+
+	while (len > UNIT) {
+		len /= 2;
+		if (place(g, m, len))
+			return true;
+	}
+	return false;
+}
+
+static bool try_step(struct gpubuf *g, struct gpubuf_map *m, int step)
+{
+	return step < 2   ? place(g, m, m->len)
+	       : step < 4 ? place_after_eviction(g, m)
+			  : place_less(g, m);
+}
+
 /*
  * First where there is room, then in memory that nobody uses, then in the place
- * of what nobody has mapped, then in the place of what is cached.
+ * of what nobody has mapped, then in the place of what is cached; and at last
+ * less than was asked for.
  */
 static bool find_room(struct gpubuf *g, struct gpubuf_map *m, bool *there)
 {
-	for (int step = 0; step < 4; step++) {
-		bool placed;
-
+	for (int step = 0; step < 5; step++) {
 		if (step % 2 == 1 && lease_grow(g, m->lease, step == 1))
 			continue;
 		LOCK_SCOPE(&g->lock);
-		placed = step < 2 ? place(g, m) : place_after_eviction(g, m);
-		if (placed) {
-			/* Once unlocked, it may be answered by another. */
-			note_order(g, m);
-			*there = is_there(m);
-			return true;
-		}
+		if (!try_step(g, m, step))
+			continue;
+		/* Once unlocked, it may be answered by another. */
+		note_order(g, m);
+		*there = is_there(m);
+		return true;
 	}
 	return false;
 }
@@ -274,6 +308,7 @@ void gpubuf_map_start(struct gpubuf *g, struct gpubuf_map *m)
 		m->done(m, err);
 		return;
 	}
+	m->caller.pid = process_of(m->caller.tid);
 	m->wait.answer = answer;
 	if (find_room(g, m, &there)) {
 		go_on(g, m, there);

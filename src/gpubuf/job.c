@@ -89,6 +89,9 @@ static void fail(struct gpubuf *g, struct gpubuf_job *j, int err,
 	}
 	if (err == -ESTALE || err == -ENOENT)
 		cache_object_is_gone(g->cache, j->object, err);
+	/* ENOENT is of handles and buffers in these calls. */
+	if (err == -ENOENT)
+		j->err = -ESTALE;
 	if (j->failed)
 		j->failed(g, j, finished);
 }

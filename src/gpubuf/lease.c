@@ -341,10 +341,12 @@ static struct block *take_idle(struct gpubuf *g, const struct lease *but,
 /* One user leaves something to the others. */
 static bool may_grow(struct gpubuf *g, const struct lease *l)
 {
-	const unsigned int all = l->dev->nblocks;
+	const unsigned int all = l->dev->kind == GPUBUF_HOST
+					 ? cache_lendable(g->cache)
+					 : l->dev->nblocks;
 
 	LOCK_SCOPE(&g->lock);
-	return !g->stopped && l->nblocks < all - all / 8;
+	return !g->stopped && l->nblocks < all - (all > 1) - all / 8;
 }
 
 int lease_grow(struct gpubuf *g, struct lease *l, bool easily)

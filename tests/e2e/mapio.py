@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ioctls of <s3rdmafs/ioctl.h> with nothing but struct and ioctl(2): what a
-program sees that does not use the project's library."""
+"""The ioctls of <s3rdmafs/ioctl.h> with nothing but struct and ioctl(2): what
+a program sees that does not use the project's library."""
 import array
 import contextlib
 import ctypes

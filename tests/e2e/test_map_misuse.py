@@ -17,7 +17,7 @@ import mapio
 from files import (KIB, MIB, SLOT, Bucket, error_name, finish, mount,
                    note_skip)
 from harness import Gateway, need_fuse, run, wait_for
-from mapio import (COMMANDS, CUDA, HINT, HINT_FILE, HOST, INFO, MAP, NOWAIT,
+from mapio import (COMMANDS, CUDA, HINT, HINT_FILE, HOST, MAP, NOWAIT,
                    READ, REGISTER, UNMAP, UNREGISTER, Allocations, call,
                    check_pattern, fds_of, fork, info, map_range, nothing_left,
                    offer, redeem, say, unmap)

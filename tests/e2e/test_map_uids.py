@@ -218,8 +218,9 @@ def foreign_offer(m):
 
 
 def kept_mapping(m):
-    """A maps all it can get, unmaps and closes, but keeps its mmaps: whatever B maps then does not appear there.  When A
-    has let go, B gets all the room."""
+    """A maps all it can get, unmaps and closes, but keeps its mmaps:
+    whatever B maps then does not appear there.  When A has let go, B gets
+    all the room."""
     def keeper(pipe):
         user = User(m, A)
         fds = []
