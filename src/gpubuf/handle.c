@@ -216,12 +216,13 @@ static void note_order(struct gpubuf *g, struct gpubuf_map *m)
 		go_ahead(g, m);
 }
 
-/* Under the lock: as much as there is room for side by side. */
+/* Under the lock: as much as there is room for side by side.  Of pages alone:
+ * pieces on a GPU are of little use. */
 static bool place_less(struct gpubuf *g, struct gpubuf_map *m)
 {
 	uint64_t len = min_u64(m->len, m->lease->dev->block_len);
 
-	while (len > UNIT) {
+	while (m->kind == GPUBUF_HOST && len > UNIT) {
 		len /= 2;
 		if (place(g, m, len))
 			return true;
