@@ -21,7 +21,7 @@
 #define TICKETS 4096
 #define OFFERS 64
 #define TICKET_MS 10000
-#define FILLS 128
+#define FILLS 64
 
 struct copier;
 
