@@ -26,7 +26,8 @@ struct piece {
 };
 
 struct s3rdma_map {
-	int fd; /* owned: handles are of the open file */
+	int fd;    /* owned: handles are of the open file */
+	pid_t pid; /* whose map it is: a child has a copy */
 	const char *data;
 	size_t size;
 	uint64_t generation;
@@ -221,6 +222,7 @@ static int new_map(int fd, uint64_t off, uint64_t *len, struct s3rdma_map **out)
 		free(m);
 		return err;
 	}
+	m->pid = getpid();
 	m->pieces = &m->first;
 	m->room = 1;
 	m->size = *len;
@@ -292,7 +294,9 @@ void s3rdma_unmap(struct s3rdma_map *m)
 	/* First the addresses, so that nothing else is seen there. */
 	if (m->reserved)
 		munmap(m->reserved, m->reserved_len);
-	drop_pieces(m);
+	/* The handles are the parent's, and its locks are in some state. */
+	if (m->pid == getpid())
+		drop_pieces(m);
 	if (m->pieces != &m->first)
 		free(m->pieces);
 	close(m->fd);

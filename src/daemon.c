@@ -203,12 +203,23 @@ static int mount_quietly(const struct fs_config *c, struct daemon *d,
 	return err;
 }
 
+/* Could a NIC be told where the pool's pages are, now or later? */
+static bool may_use_nic(const struct daemon *d)
+{
+	const char *mode = d->cfg.transport.mode;
+
+	if (!strcmp(mode, "http") || !strcmp(mode, "shm"))
+		return false;
+	return strcmp(mode, "auto") != 0 || rdma_host_has_nic();
+}
+
 static int make_gpubuf(struct daemon *d, char *why, size_t cap)
 {
 	struct gpubuf_config c = {.socket = d->exports,
 				  .deadline_ms = d->cfg.request.deadline,
 				  .ahead_max = d->cfg.read.prefetch_max,
-				  .allow_other = d->cfg.mount.allow_other};
+				  .allow_other = d->cfg.mount.allow_other,
+				  .frames_are_known = may_use_nic(d)};
 	const struct config_list *l = &d->cfg.staging.gpus;
 
 	for (size_t i = 0; i < l->n; i++) {

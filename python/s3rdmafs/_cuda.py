@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory of a GPU that the mount has filled, opened in this process."""
+import collections
 import ctypes
 import mmap
 import os
@@ -89,6 +90,7 @@ class _Allocations:
 
     def __init__(self):
         self.lock = threading.Lock()
+        self.dead = collections.deque()
         self.open = {}  # allocation: [address, users, driver, ordinal]
         self.drivers = {}
 
@@ -106,10 +108,21 @@ class _Allocations:
                 entry = [driver.open(ordinal, m.ipc), 0, driver, ordinal]
                 self.open[m.allocation] = entry
             entry[1] += 1
+            self.bury()
             return entry[0]
 
     def put(self, allocation):
-        with self.lock:
+        # Also called by the garbage collector, in the middle of get().
+        self.dead.append(allocation)
+        if self.lock.acquire(blocking=False):
+            try:
+                self.bury()
+            finally:
+                self.lock.release()
+
+    def bury(self):
+        while self.dead:
+            allocation = self.dead.popleft()
             entry = self.open[allocation]
             entry[1] -= 1
             if entry[1] == 0:
@@ -120,7 +133,10 @@ class _Allocations:
 _allocations = _Allocations()
 
 
-def _end(fd, handle, allocation):
+def _end(pid, fd, handle, allocation):
+    if pid != os.getpid():      # a child's copy: the handle is the parent's
+        os.close(fd)
+        return
     lib.s3rdma_unmap_cuda(fd, handle)
     os.close(fd)
     _allocations.put(allocation)
@@ -141,7 +157,8 @@ class CudaMapping:
             lib.s3rdma_unmap_cuda(own, m.handle)
             os.close(own)
             raise
-        self._end = weakref.finalize(self, _end, own, m.handle, m.allocation)
+        self._end = weakref.finalize(self, _end, os.getpid(), own, m.handle,
+                                     m.allocation)
         self.path, self.offset, self.device = path, offset, device
         self.generation = m.generation
         self._address, self._size = base + m.alloc_offset, m.valid

@@ -31,15 +31,22 @@ int buffers_new(struct gpubuf *g)
 
 /* Memory, and no file of a disk or of a file system that might be ours; nor
  * huge pages of hugetlbfs, which knows no write(2). */
-static int check_fd(int fd, uint64_t len)
+bool is_memory(int fd)
 {
 	struct statfs fs;
 	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) && !fstatfs(fd, &fs) &&
+	       fs.f_type == TMPFS_MAGIC;
+}
+
+static int check_fd(int fd, uint64_t len)
+{
 	const int flags = fcntl(fd, F_GETFL);
+	struct stat st;
 
 	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || (flags & O_APPEND) ||
-	    fstat(fd, &st) || !S_ISREG(st.st_mode) || fstatfs(fd, &fs) ||
-	    fs.f_type != TMPFS_MAGIC)
+	    !is_memory(fd) || fstat(fd, &st))
 		return -EBADF;
 	return (uint64_t)st.st_size < len ? -ERANGE : 0;
 }
@@ -70,6 +77,21 @@ static void let_go(struct buffer *b)
 		b->dev->gpu->ops->release(b->dev->gpu, &b->mem);
 }
 
+/* Under the lock: one user leaves half of them to the others. */
+static struct buffer *take(struct gpubuf *g, uid_t uid)
+{
+	unsigned int mine = 0;
+	struct buffer *b;
+
+	for (int i = 0; i < BUFFERS_MAX; i++)
+		mine += g->buffers[i].id && g->buffers[i].uid == uid;
+	if (list_empty(&g->free_buffers) || mine >= BUFFERS_MAX / 2)
+		return NULL;
+	b = list_first(&g->free_buffers, struct buffer, link);
+	list_del(&b->link);
+	return b;
+}
+
 int gpubuf_register(struct gpubuf *g, struct gpubuf_register *r)
 {
 	struct dev *d = dev_find(g, r->kind, r->device);
@@ -82,12 +104,10 @@ int gpubuf_register(struct gpubuf *g, struct gpubuf_register *r)
 		return err;
 	{
 		LOCK_SCOPE(&g->lock);
-		b = list_empty(&g->free_buffers)
-			    ? NULL
-			    : list_first(&g->free_buffers, struct buffer, link);
+		b = take(g, r->caller.uid);
 		if (b) {
-			list_del(&b->link);
 			*b = made;
+			b->uid = r->caller.uid;
 			b->owner = r->owner;
 			b->id = ++g->next_id * BUFFERS_MAX +
 				(uint64_t)(b - g->buffers);

@@ -153,35 +153,54 @@ static int redeem(struct gpubuf *g, const struct ucred *who,
 	return -EPERM;
 }
 
-/* Keeps the descriptor for REGISTER; takes it over.  0 or -errno. */
-static int offer(struct gpubuf *g, const struct ucred *who, int fd,
-		 unsigned char text[GPUBUF_TICKET])
+/* Under the lock: a place for a descriptor; what has waited too long is taken
+ * out into gone. */
+static struct sent *find_place(struct gpubuf *g, uid_t uid, int gone[OFFERS],
+			       unsigned int *ngone)
 {
-	struct sent *free_one = NULL;
+	struct sent *place = NULL;
 	unsigned int of_user = 0;
 
-	random_bytes(text, GPUBUF_TICKET);
-	LOCK_SCOPE(&g->lock);
 	for (int i = 0; i < OFFERS; i++) {
 		struct sent *s = &g->sent[i];
 
 		if (s->fd >= 0 && clock_ms() >= s->until_ms) {
-			close(s->fd);
+			gone[(*ngone)++] = s->fd;
 			s->fd = -1;
 		}
 		if (s->fd < 0)
-			free_one = s;
+			place = s;
 		else
-			of_user += s->uid == who->uid;
+			of_user += s->uid == uid;
 	}
-	if (!free_one || of_user >= OFFERS / 2)
-		return -EMFILE;
-	*free_one = (struct sent){.fd = fd,
-				  .uid = who->uid,
-				  .pid = who->pid,
-				  .until_ms = clock_ms() + TICKET_MS};
-	memcpy(free_one->text, text, GPUBUF_TICKET);
-	return 0;
+	return of_user < OFFERS / 2 ? place : NULL;
+}
+
+/* Keeps the descriptor for REGISTER; takes it over when it returns 0. */
+static int offer(struct gpubuf *g, const struct ucred *who, int fd,
+		 unsigned char text[GPUBUF_TICKET])
+{
+	int gone[OFFERS];
+	unsigned int ngone = 0;
+	struct sent *s;
+
+	if (!is_memory(fd))
+		return -EBADF;
+	random_bytes(text, GPUBUF_TICKET);
+	{
+		LOCK_SCOPE(&g->lock);
+		s = find_place(g, who->uid, gone, &ngone);
+		if (s) {
+			*s = (struct sent){.fd = fd,
+					   .uid = who->uid,
+					   .pid = who->pid,
+					   .until_ms = clock_ms() + TICKET_MS};
+			memcpy(s->text, text, GPUBUF_TICKET);
+		}
+	}
+	while (ngone > 0)
+		close(gone[--ngone]);
+	return s ? 0 : -EMFILE;
 }
 
 int sent_take(struct gpubuf *g, const unsigned char *text,
@@ -215,6 +234,22 @@ union control {
 	char buf[CMSG_SPACE(4 * sizeof(int))];
 };
 
+static void *close_it(void *fd)
+{
+	pthread_detach(pthread_self());
+	close((int)(intptr_t)fd);
+	return NULL;
+}
+
+/* A stranger's descriptor: to close a socket that lingers, or a file of his own
+ * file system, may take him as long as he likes. */
+static void close_strange(int fd)
+{
+	if (is_memory(fd) ||
+	    thread_start(NULL, "closer", close_it, (void *)(intptr_t)fd))
+		close(fd);
+}
+
 /* Keeps the first descriptor of a message and closes the others: the kernel has
  * installed as many as there was room for, whatever the peer said. */
 static int keep_one(struct msghdr *msg)
@@ -234,7 +269,7 @@ static int keep_one(struct msghdr *msg)
 			if (kept < 0)
 				kept = fd;
 			else
-				close(fd);
+				close_strange(fd);
 		}
 	}
 	return kept;
@@ -288,7 +323,7 @@ static bool serve(struct exports *x, int sock)
 	stays = receive(sock, &m, &sent);
 	if (!stays || getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &n)) {
 		if (sent >= 0)
-			close(sent);
+			close_strange(sent);
 		return false;
 	}
 	if (m.type == S3RDMAFS_MSG_REDEEM) {
@@ -304,7 +339,7 @@ static bool serve(struct exports *x, int sock)
 	if (out >= 0)
 		close(out);
 	if (sent >= 0)
-		close(sent);
+		close_strange(sent);
 	return stays;
 }
 

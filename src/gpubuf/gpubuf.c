@@ -3,6 +3,7 @@
 #include "gpubuf/gpubuf.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,7 @@ static int make_gpu(struct gpubuf *g, unsigned int i, char *why, size_t cap)
 		err = cuda_open(d->ordinal, &d->gpu, why, cap);
 	if (err)
 		return err;
+	g->cfg.frames_are_known |= !g->cfg.gpus[i].fake;
 	if (d->gpu->ops->pin(d->gpu, a->addr, a->size))
 		log_warning("gpubuf: device %u cannot pin the pool: copies to "
 			    "it are slower",
@@ -145,6 +147,7 @@ static void *keep(void *arg)
 								     : KEEP_MS);
 		}
 		maps_retry(g);
+		jobs_fail(g, false);
 		if (clock_ms() - shrunk_ms < KEEP_MS)
 			continue;
 		shrunk_ms = clock_ms();
@@ -188,6 +191,9 @@ int gpubuf_new(const struct gpubuf_config *cfg, struct cache *c, struct xfer *x,
 	g->cache = c;
 	g->xfer = x;
 	init(g);
+	/* What the kernel sends when somebody opens a file that we hold a
+	 * lease on, see lease.c. */
+	signal(SIGIO, SIG_IGN);
 	err = make_devices(g, why, cap);
 	if (!err)
 		err = handles_new(g);
@@ -219,9 +225,9 @@ void gpubuf_stop(struct gpubuf *g)
 	if (g->keeping)
 		pthread_join(g->keeper, NULL);
 	g->keeping = false;
-	jobs_pump(g); /* what has not begun ends */
+	jobs_fail(g, true);
 	LOCK_SCOPE(&g->lock);
-	while (g->busy > g->fencing || !list_empty(&g->queue))
+	while (g->busy > g->fencing || g->answering > 0)
 		pthread_cond_wait(&g->idle, &g->lock);
 }
 

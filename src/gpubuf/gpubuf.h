@@ -32,6 +32,8 @@ struct gpubuf_config {
 	uint64_t deadline_ms;
 	uint64_t ahead_max; /* bytes fetched ahead of maps in order */
 	bool allow_other;   /* other users may come to the socket */
+	/* A NIC may have the pool registered: its pages cannot be exchanged. */
+	bool frames_are_known;
 };
 
 /* cache and xfer are borrowed and must outlive it.  0, or -errno and why. */

@@ -70,7 +70,7 @@ struct lease {
 	uid_t uid;
 	struct dev *dev;
 	struct list blocks;
-	unsigned int nblocks;
+	unsigned int nblocks, growing; /* that it has, is getting */
 	struct list idle; /* runs that nobody has mapped, the oldest first */
 	unsigned int handles;
 	uint64_t used_ms;
@@ -108,6 +108,7 @@ struct buffer {
 	struct list link; /* owner->buffers, or the free list */
 	uint64_t id;      /* 0: free */
 	struct gpubuf_owner *owner;
+	uid_t uid;
 	struct dev *dev;
 	int fd; /* HOST */
 	struct gpu_mem mem;
@@ -157,8 +158,9 @@ struct gpubuf {
 	struct list waiting;    /* maps that wait for room */
 	struct sent sent[OFFERS];
 	uint64_t next_id, round;
-	unsigned int busy;    /* parts */
-	unsigned int fencing; /* of them those that only wait for a fence */
+	unsigned int busy;      /* parts */
+	unsigned int fencing;   /* of them those that only wait for a fence */
+	unsigned int answering; /* threads that tell what has finished */
 	struct gpubuf_stats stats;
 };
 
@@ -194,6 +196,8 @@ int fills_new(struct gpubuf *g);
 void job_queue(struct gpubuf *g, struct gpubuf_job *j);
 /* Not under the lock: begins parts as long as there are any. */
 void jobs_pump(struct gpubuf *g);
+/* Ends what cannot begin: all, or only when every part waits for a fence. */
+void jobs_fail(struct gpubuf *g, bool all);
 
 /* Not under the lock: answers what has finished. */
 void waits_answer(struct gpubuf *g, struct list *finished);
@@ -205,6 +209,8 @@ void maps_retry(struct gpubuf *g);
 int handles_new(struct gpubuf *g);
 
 /* buffer.c */
+/* A file of a tmpfs, a memfd: to write or close it does not wait for anybody. */
+bool is_memory(int fd);
 int buffers_new(struct gpubuf *g);
 void buffers_drop(struct gpubuf *g, struct gpubuf_owner *o);
 

@@ -117,9 +117,13 @@ static void part_ended(struct fill *f, int err, bool freed)
 			if (g->busy == g->fencing)
 				pthread_cond_broadcast(&g->idle);
 		}
+		g->answering++;
 	}
 	waits_answer(g, &finished);
 	jobs_pump(g);
+	LOCK_SCOPE(&g->lock);
+	if (--g->answering == 0)
+		pthread_cond_broadcast(&g->idle);
 }
 
 /* ---- direct ---- */
@@ -300,6 +304,25 @@ static uint64_t part_end(const struct gpubuf *g, const struct gpubuf_job *j,
 	else
 		end = (off / slot + 1) * slot;
 	return end < j->hi ? end : j->hi;
+}
+
+void jobs_fail(struct gpubuf *g, bool all)
+{
+	struct list finished;
+
+	list_init(&finished);
+	{
+		LOCK_SCOPE(&g->lock);
+		while (!list_empty(&g->queue) && (all || g->fencing == FILLS)) {
+			struct gpubuf_job *j = list_first(
+				&g->queue, struct gpubuf_job, link);
+
+			fail(g, j, -EIO, &finished);
+			if (j->pending == 0)
+				j->ended(g, j, &finished);
+		}
+	}
+	waits_answer(g, &finished);
 }
 
 /* Under the lock: the next part to begin; NULL. */

@@ -6,16 +6,19 @@
  * else can have it any more:
  *
  *   state    belongs to             may be held outside   data
- *   HOME     the cache, or the      no                    never exported
- *            GPU's free memory
- *   MOVING   the thread that        no (*)                being wiped
- *            moves it
+ *   HOME     the cache, or the      no                    nobody's that is
+ *            GPU's free memory                            exported
+ *   MOVING   the thread that        no (*)                its user's, then
+ *            moves it                                     none
  *   LEASED   a lease                by its user           its user's
  *
  *   (*) of the pool: the kernel says so, by granting a write lease (fcntl(2))
  *   on the file, which it does only when there is no other open description
- *   of it, so no descriptor and no mapping.  Of a GPU nobody says so: memory
- *   that was exported is freed, and other memory takes its place.
+ *   of it, so no descriptor and no mapping.  A pipe or a socket may still hold
+ *   page frames (splice(2)): so the file gets new ones, the old ones stay with
+ *   whoever has them.  Where a NIC or a GPU knows the frames that cannot be,
+ *   and what one user has had stays his.  Of a GPU's memory nobody says
+ *   anything: what was exported is freed, and other memory takes its place.
  */
 #include <assert.h>
 #include <errno.h>
@@ -23,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -34,8 +38,10 @@ static void check(const struct block *b)
 {
 	switch (b->state) {
 	case BLOCK_HOME:
+		assert(!b->lease && b->nruns == 0 && b->fd < 0 && !b->extent);
+		break;
 	case BLOCK_MOVING:
-		assert(!b->lease && b->nruns == 0 && b->fd < 0);
+		assert(b->nbusy == 0);
 		break;
 	case BLOCK_LEASED:
 		assert(b->lease && b->nbusy <= b->nruns);
@@ -191,13 +197,19 @@ static void close_reader(struct block *b)
 
 static void go_home(struct gpubuf *g, struct block *b)
 {
+	struct extent *e;
+
 	close_reader(b);
-	if (b->extent)
-		cache_unlend(g->cache, b->extent);
-	LOCK_SCOPE(&g->lock);
-	b->extent = NULL;
-	b->state = BLOCK_HOME;
-	check(b);
+	{
+		LOCK_SCOPE(&g->lock);
+		e = b->extent;
+		b->extent = NULL;
+		b->state = BLOCK_HOME;
+		check(b);
+	}
+	/* From here on another thread may be lent it. */
+	if (e)
+		cache_unlend(g->cache, e);
 }
 
 static void attach(struct gpubuf *g, struct block *b, struct lease *l,
@@ -220,13 +232,22 @@ static void attach(struct gpubuf *g, struct block *b, struct lease *l,
 	check(b);
 }
 
-/* Under the lock: LEASED -> MOVING; only idle runs are in it. */
+/* Under the lock: LEASED -> MOVING; what is in it stays, but is not found. */
 static void detach(struct gpubuf *g, struct block *b)
 {
-	struct lease *l = b->lease;
+	assert(b->nbusy == 0);
+	list_del(&b->link);
+	b->lease->nblocks--;
+	g->stats.leased_bytes -= b->len;
+	b->state = BLOCK_MOVING;
+}
+
+/* Under the lock: the idle runs of a block that leaves its lease. */
+static void evict_all(struct gpubuf *g, struct block *b)
+{
 	struct list *e, *n;
 
-	list_for_each_safe(e, n, &l->idle)
+	list_for_each_safe(e, n, &b->lease->idle)
 	{
 		struct run *r = container_of(e, struct run, idle);
 
@@ -234,20 +255,31 @@ static void detach(struct gpubuf *g, struct block *b)
 			run_evict(g, r);
 	}
 	assert(b->nruns == 0);
-	list_del(&b->link);
-	l->nblocks--;
-	g->stats.leased_bytes -= b->len;
 	b->lease = NULL;
-	b->state = BLOCK_MOVING;
+}
+
+/* Other page frames in the place of those that were exported. */
+static bool change_frames(struct block *b)
+{
+	if (fallocate(b->extent->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      0, (off_t)b->len))
+		return false;
+	/* All there again, and pinned as before where that was allowed. */
+	if (mlock(b->extent->addr, b->len))
+		memset(b->extent->addr, 0, b->len);
+	b->extent->dirty = false;
+	return true;
 }
 
 /* Has a block that was detached really been let go of? */
-static bool is_let_go(struct block *b)
+static bool is_let_go(const struct gpubuf *g, struct block *b)
 {
 	if (b->dev->kind != GPUBUF_HOST)
 		return true;
+	if (g->cfg.frames_are_known)
+		return false;
 	close_reader(b);
-	return is_ours_alone(b->extent->fd);
+	return is_ours_alone(b->extent->fd) && change_frames(b);
 }
 
 /* A block of its home; NULL. */
@@ -326,37 +358,41 @@ static struct block *take_idle(struct gpubuf *g, const struct lease *but,
 			b->round = round;
 			detach(g, b);
 		}
-		free = is_let_go(b);
+		free = is_let_go(g, b);
 		if (!free) {
-			b->fd = open_for_reading(b->extent->fd);
+			if (b->fd < 0)
+				b->fd = open_for_reading(b->extent->fd);
 			attach(g, b, old, false);
 		}
 		LOCK_SCOPE(&g->lock);
+		if (free)
+			evict_all(g, b);
 		old->handles--;
 		if (free)
 			return b;
 	}
 }
 
-/* One user leaves something to the others. */
-static bool may_grow(struct gpubuf *g, const struct lease *l)
+/* One user leaves something to the others.  Reserves one for the caller. */
+static bool reserve(struct gpubuf *g, struct lease *l)
 {
 	const unsigned int all = l->dev->kind == GPUBUF_HOST
 					 ? cache_lendable(g->cache)
 					 : l->dev->nblocks;
+	const unsigned int most = all - (all > 1) - all / 8;
 
 	LOCK_SCOPE(&g->lock);
-	return !g->stopped && l->nblocks < all - (all > 1) - all / 8;
+	if (g->stopped || l->nblocks + l->growing >= most)
+		return false;
+	l->growing++;
+	return true;
 }
 
-int lease_grow(struct gpubuf *g, struct lease *l, bool easily)
+static int grow(struct gpubuf *g, struct lease *l, bool easily)
 {
-	struct block *b;
+	struct block *b = take_home(g, l->dev, easily);
 	int err;
 
-	if (!may_grow(g, l))
-		return -EAGAIN;
-	b = take_home(g, l->dev, easily);
 	if (!b && !easily)
 		b = take_idle(g, l, l->dev, UINT64_MAX);
 	if (!b)
@@ -370,6 +406,18 @@ int lease_grow(struct gpubuf *g, struct lease *l, bool easily)
 	}
 	attach(g, b, l, true);
 	return 0;
+}
+
+int lease_grow(struct gpubuf *g, struct lease *l, bool easily)
+{
+	int err;
+
+	if (!reserve(g, l))
+		return -EAGAIN;
+	err = grow(g, l, easily);
+	LOCK_SCOPE(&g->lock);
+	l->growing--;
+	return err;
 }
 
 /* Leases that have nothing any more go. */

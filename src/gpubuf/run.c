@@ -56,8 +56,9 @@ static struct run *best_of(struct list *in, const struct lease *l,
 	{
 		struct run *r = container_of(e, struct run, link);
 
-		if (r->lease == l && r->job.object == o && r->job.lo <= off &&
-		    off < r->job.hi && (!best || r->job.hi > best->job.hi))
+		if (r->block->state == BLOCK_LEASED && r->lease == l &&
+		    r->job.object == o && r->job.lo <= off && off < r->job.hi &&
+		    (!best || r->job.hi > best->job.hi))
 			best = r;
 	}
 	return best;
@@ -87,6 +88,22 @@ static struct run *take(struct gpubuf *g)
 		return r;
 	}
 	return g->fresh_runs < g->nruns ? &g->runs[g->fresh_runs++] : NULL;
+}
+
+/* The oldest that nobody has mapped, of whoever has any. */
+static void evict_any(struct gpubuf *g)
+{
+	struct list *e, *n;
+
+	list_for_each_safe(e, n, &g->leases)
+	{
+		struct lease *l = container_of(e, struct lease, link);
+
+		if (list_empty(&l->idle))
+			continue;
+		run_evict(g, list_first(&l->idle, struct run, idle));
+		return;
+	}
 }
 
 static bool is_busy(const struct run *r)
@@ -211,6 +228,10 @@ struct run *run_new(struct gpubuf *g, struct lease *l, struct object *o,
 	if (!b)
 		return NULL;
 	r = take(g);
+	if (!r) {
+		evict_any(g);
+		r = take(g);
+	}
 	if (!r) {
 		block_release(b, unit, nunits);
 		return NULL;

@@ -197,6 +197,16 @@ static int numa_of(const char *ibdev_path)
 	return parse_u64(text, &node) || node > INT_MAX ? -1 : (int)node;
 }
 
+bool rdma_host_has_nic(void)
+{
+	int n = 0;
+	struct ibv_device **list = ibv_get_device_list(&n);
+
+	if (list)
+		ibv_free_device_list(list);
+	return n > 0;
+}
+
 int rdma_device_node(const char *device)
 {
 	char path[300];

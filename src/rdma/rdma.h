@@ -57,6 +57,9 @@ unsigned int rdma_regions(const struct rdma_arena *a);
 /* The NUMA node of a region, or -1. */
 int rdma_region_node(const struct rdma_arena *a, unsigned int region);
 
+/* Has this host any RDMA device? */
+bool rdma_host_has_nic(void);
+
 /* The NUMA node of a device by its name, or -1. */
 int rdma_device_node(const char *device);
 

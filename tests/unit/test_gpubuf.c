@@ -224,6 +224,56 @@ START_TEST(memory_changes_hands)
 }
 END_TEST
 
+/* A user keeps page frames in a pipe when he has let go of all else: what comes
+ * to stand in that memory later is not what the pipe holds. */
+START_TEST(pages_in_a_pipe)
+{
+	static char kept[64 * KIB];
+	struct mapping w[32], mine;
+	unsigned int n = 0;
+	int pipe_fds[2], fd;
+	loff_t at;
+	char path[64];
+
+	map(&mine, ME, 0, sizeof(kept));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", block_of(&mine)->fd);
+	fd = open(path, O_RDONLY);
+	ck_assert_int_eq(pipe(pipe_fds), 0);
+	at = (loff_t)mine.m.alloc_off;
+	ck_assert_int_eq(splice(fd, &at, pipe_fds[1], NULL, sizeof(kept), 0),
+			 (int)sizeof(kept));
+	close(fd);
+	end(&mine);
+	gpubuf_drop(g);
+	/* All the memory there is, for another. */
+	do
+		begin(&w[n], OTHER, GPUBUF_HOST, (n + 1) * MIB, MIB, true);
+	while (fake_xfer_drain(x), w[n++].err == 0 && n < 32);
+	ck_assert_int_eq(read(pipe_fds[0], kept, sizeof(kept)),
+			 (int)sizeof(kept));
+	ck_assert(fake_bytes_fit("e1", 0, kept, sizeof(kept)));
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+END_TEST
+
+/* Where a NIC knows the frames they stay with the user. */
+START_TEST(frames_that_are_known)
+{
+	struct gpubuf_stats s;
+	struct mapping w;
+
+	g->cfg.frames_are_known = true;
+	map(&w, ME, 0, MIB);
+	end(&w);
+	gpubuf_drop(g);
+	gpubuf_get_stats(g, &s);
+	ck_assert_uint_gt(s.leased_bytes, 0);
+	ck_assert_uint_eq(s.users, 1);
+	g->cfg.frames_are_known = false;
+}
+END_TEST
+
 START_TEST(nobody_waits_for_ever)
 {
 	struct mapping w[32], late;
@@ -397,6 +447,8 @@ int main(void)
 	ADD_ROWS(tc, range, ranges);
 	tcase_add_test(tc, users_lie_apart);
 	tcase_add_test(tc, memory_changes_hands);
+	tcase_add_test(tc, pages_in_a_pipe);
+	tcase_add_test(tc, frames_that_are_known);
 	tcase_add_test(tc, nobody_waits_for_ever);
 	ADD_ROWS(tc, failure, failures);
 	tcase_add_test(tc, body_waits_for_the_fence);

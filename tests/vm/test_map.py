@@ -9,7 +9,7 @@ import sys
 import threading
 
 import vmlib  # first: it makes the next two be found
-from files import KIB, MIB, ok
+from files import FULL, KIB, MIB, ok
 from harness import LIBRARY, need_fuse, pattern, wait_for
 from vmlib import PROTOCOLS, case, finish, need_vm, populate, rc_gateway, \
     rc_mount
@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 os.environ["S3RDMAFS_LIBRARY"] = LIBRARY
 import s3rdmafs  # noqa: E402
 
-MAPS, THREADS = 30, 4
+MAPS, THREADS = 100 if FULL else 10, 4
 
 
 def work(m, objects, number, wrong):

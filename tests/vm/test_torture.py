@@ -9,7 +9,7 @@ from harness import need_fuse
 from vmlib import (PROTOCOLS, case, finish, need_vm, pool_is_whole, populate,
                    rc_gateway, rc_mount, targets)
 
-SECONDS = 180 if FULL else 20
+SECONDS = 180 if FULL else 12
 # 16 slots of 1 MiB, and about as many of 128 KiB.
 POOL, SLOT = "19MiB", "1MiB"
 OBJECT = 7 * MIB
