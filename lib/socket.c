@@ -15,14 +15,10 @@
 #include <stdbool.h>
 #include <unistd.h>
 
+#include "base/fdpass.h"
 #include "lib.h"
 
 #define PATIENCE_S 10
-
-union control {
-	struct cmsghdr align;
-	char buf[CMSG_SPACE(sizeof(int))];
-};
 
 #define MOUNTS 16
 
@@ -98,43 +94,17 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-static int send_msg(int sock, const struct s3rdmafs_msg *m, int fd)
-{
-	union control control;
-	struct iovec iov = {(void *)m, sizeof(*m)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	memset(&control, 0, sizeof(control));
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 static int receive_msg(int sock, struct s3rdmafs_msg *m, int *fd)
 {
-	union control control;
-	struct iovec iov = {m, sizeof(*m)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf)};
-	const ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	int fds[2];
+	unsigned int nfds;
+	const ssize_t n = fdpass_receive(sock, m, sizeof(*m), fds, 2, &nfds, 0);
 
-	*fd = -1;
+	*fd = nfds > 0 ? fds[0] : -1;
+	if (nfds > 1)
+		close(fds[1]);
 	if (n < 0)
 		return errno == EAGAIN ? -ETIMEDOUT : -errno;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(fd, CMSG_DATA(c), sizeof(int));
 	if (n != (ssize_t)sizeof(*m) || m->magic != S3RDMAFS_MSG_MAGIC)
 		return -EPROTO;
 	return -m->status;
@@ -160,7 +130,9 @@ static int ask(int file, struct s3rdmafs_msg *m, int *fd)
 
 	if (sock < 0)
 		return sock;
-	err = send_msg(sock, m, *fd);
+	err = fdpass_send(sock, m, sizeof(*m), fd, *fd >= 0, MSG_NOSIGNAL) < 0
+		      ? -errno
+		      : 0;
 	*fd = -1;
 	if (!err)
 		err = receive_msg(sock, m, fd);

@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fdpass.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "gpubuf/gpubuf_int.h"
@@ -229,11 +230,6 @@ int sent_take(struct gpubuf *g, const unsigned char *text,
 
 /* ---- messages ---- */
 
-union control {
-	struct cmsghdr align;
-	char buf[CMSG_SPACE(4 * sizeof(int))];
-};
-
 static void *close_it(void *fd)
 {
 	pthread_detach(pthread_self());
@@ -250,65 +246,25 @@ static void close_strange(int fd)
 		close(fd);
 }
 
-/* Keeps the first descriptor of a message and closes the others: the kernel has
- * installed as many as there was room for, whatever the peer said. */
-static int keep_one(struct msghdr *msg)
-{
-	struct cmsghdr *c;
-	int kept = -1;
-
-	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		const size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (kept < 0)
-				kept = fd;
-			else
-				close_strange(fd);
-		}
-	}
-	return kept;
-}
-
-/* *fd is the caller's, -1 for none.  False: the peer is to go. */
+/* Keeps the first descriptor, in *fd (the caller's; -1 for none), and closes
+ * the others.  False: the peer is to go. */
 static bool receive(int sock, struct s3rdmafs_msg *m, int *fd)
 {
-	union control control;
-	struct iovec iov = {m, sizeof(*m)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf)};
-	const ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	int fds[4];
+	unsigned int nfds;
+	const ssize_t n = fdpass_receive(sock, m, sizeof(*m), fds,
+					 ARRAY_SIZE(fds), &nfds, MSG_DONTWAIT);
 
-	*fd = n < 0 ? -1 : keep_one(&msg);
+	*fd = nfds > 0 ? fds[0] : -1;
+	while (nfds > 1)
+		close_strange(fds[--nfds]);
 	return n == (ssize_t)sizeof(*m) && m->magic == S3RDMAFS_MSG_MAGIC;
 }
 
 static bool respond(int sock, const struct s3rdmafs_msg *m, int fd)
 {
-	union control control = {0};
-	struct iovec iov = {(void *)m, sizeof(*m)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int));
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) ==
-	       (ssize_t)sizeof(*m);
+	return fdpass_send(sock, m, sizeof(*m), &fd, fd >= 0,
+			   MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)sizeof(*m);
 }
 
 /* One message of a peer; false: it is to go. */

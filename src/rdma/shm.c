@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fdpass.h"
 #include "rdma/rdma.h"
 #include "rdma/shm_wire.h"
 
@@ -153,17 +154,7 @@ static int send_hello(struct shm *s, const char *ticket)
 {
 	const struct rdma_arena *a = s->rdma.arena;
 	struct shm_msg m = {.magic = SHM_MAGIC, .type = SHM_HELLO};
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(SHM_FILES * sizeof(int))];
-	} control = {0};
-	struct iovec iov = {&m, sizeof(m)};
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.buf,
-		.msg_controllen = CMSG_SPACE(a->nfiles * sizeof(int))};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int fds[SHM_FILES];
 
 	memcpy(m.hello.ticket, ticket, SHM_TICKET);
 	m.hello.nfiles = a->nfiles;
@@ -171,15 +162,14 @@ static int send_hello(struct shm *s, const char *ticket)
 	for (unsigned int i = 0; i < a->nruns; i++)
 		m.hello.runs[i] = (struct shm_run){
 			a->runs[i].off, a->runs[i].len, a->runs[i].count};
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(a->nfiles * sizeof(int));
 	for (unsigned int i = 0; i < a->nfiles; i++) {
 		m.hello.files[i] = a->files[i].len;
-		memcpy(CMSG_DATA(c) + i * sizeof(int), &a->files[i].fd,
-		       sizeof(int));
+		fds[i] = a->files[i].fd;
 	}
-	return sendmsg(s->socket, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return fdpass_send(s->socket, &m, sizeof(m), fds, a->nfiles,
+			   MSG_NOSIGNAL) < 0
+		       ? -errno
+		       : 0;
 }
 
 static int shake_hands(struct shm *s, const char *ticket)

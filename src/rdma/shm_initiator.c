@@ -33,6 +33,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/fdpass.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -183,23 +184,9 @@ static bool redeem(struct shm_server *s, const char *ticket)
 /* Receives HELLO and its descriptors, which are the caller's in any case. */
 static int receive_hello(int sock, struct shm_msg *m, struct files *f)
 {
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(SHM_FILES * sizeof(int))];
-	} control;
-	struct iovec iov = {m, sizeof(*m)};
-	struct msghdr msg = {.msg_iov = &iov,
-			     .msg_iovlen = 1,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf)};
-	const ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	const ssize_t n = fdpass_receive(sock, m, sizeof(*m), f->fds, SHM_FILES,
+					 &f->n, 0);
 
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-		f->n = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) /
-				      sizeof(int));
-		memcpy(f->fds, CMSG_DATA(c), f->n * sizeof(int));
-	}
 	return n == (ssize_t)sizeof(*m) && m->magic == SHM_MAGIC &&
 			       m->type == SHM_HELLO
 		       ? 0

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/fdpass.h"
 #include "base/memory.h"
 #include "rdma/rdma.h"
 #include "rdma/shm_initiator.h"
@@ -519,6 +520,35 @@ START_TEST(garbage_is_refused)
 }
 END_TEST
 
+static unsigned int open_files(void)
+{
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Descriptors come with an empty message, too, and are nobody's then. */
+START_TEST(descriptors_with_nothing)
+{
+	const unsigned int before = open_files();
+	const int fds[] = {file, file, file};
+	char byte;
+
+	for (int i = 0; i < 5; i++) {
+		const int fd = connect_raw();
+		struct shm_msg answer;
+
+		ck_assert_int_ge(fdpass_send(fd, &byte, 0, fds, 3, 0), 0);
+		while (recv(fd, &answer, sizeof(answer), 0) > 0)
+			;
+		close(fd);
+	}
+	ck_assert_uint_eq(open_files(), before);
+}
+END_TEST
+
 /* Who connects and says nothing must hold up neither the end of the server
  * nor, for ever, a place in it. */
 START_TEST(silent_client_does_not_hold_the_server)
@@ -687,6 +717,7 @@ int main(void)
 	tcase_add_test(tc, hello_without_memory);
 	tcase_add_test(tc, memory_that_shrinks);
 	tcase_add_test(tc, garbage_is_refused);
+	tcase_add_test(tc, descriptors_with_nothing);
 	tcase_add_test(tc, end_of_the_server_ends_the_session);
 	tcase_add_test(tc, end_of_the_client_kills_its_keys);
 	tcase_add_test(tc, sessions_are_apart);
