@@ -108,6 +108,31 @@ static void find_nodes(const struct config_list *devices,
 	}
 }
 
+static void list_gpus(const struct daemon *d, struct gpubuf_config *c)
+{
+	const struct config_list *l = &d->cfg.staging.gpus;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct config_gpu gpu;
+
+		config_parse_gpu(l->items[i], &gpu);
+		c->gpus[c->ngpus].fake = gpu.fake;
+		c->gpus[c->ngpus].ordinal = gpu.ordinal;
+		c->gpus[c->ngpus++].size = gpu.size;
+	}
+}
+
+/* What NICs may be told of besides the pool: memory of GPUs. */
+static int make_peers(struct daemon *d)
+{
+	struct gpubuf_config gpus = {.ngpus = 0};
+
+	list_gpus(d, &gpus);
+	return gpus.ngpus ? peermem_new(gpubuf_regions(&gpus), GPUBUF_REGION,
+					&d->peers)
+			  : 0;
+}
+
 static int make_cache(struct daemon *d, char *why, size_t cap)
 {
 	struct cache_config c = {
@@ -118,8 +143,10 @@ static int make_cache(struct daemon *d, char *why, size_t cap)
 	int err;
 
 	find_nodes(&d->cfg.transport.devices, &c.staging);
-	err = cache_new(&c, &d->cache);
-
+	err = make_peers(d);
+	c.staging.peers = d->peers;
+	if (!err)
+		err = cache_new(&c, &d->cache);
 	if (err)
 		snprintf(why, cap,
 			 "cannot get %llu MiB for the pool: %s; make "
@@ -220,16 +247,8 @@ static int make_gpubuf(struct daemon *d, char *why, size_t cap)
 				  .ahead_max = d->cfg.read.prefetch_max,
 				  .allow_other = d->cfg.mount.allow_other,
 				  .frames_are_known = may_use_nic(d)};
-	const struct config_list *l = &d->cfg.staging.gpus;
 
-	for (size_t i = 0; i < l->n; i++) {
-		struct config_gpu gpu;
-
-		config_parse_gpu(l->items[i], &gpu);
-		c.gpus[c.ngpus].fake = gpu.fake;
-		c.gpus[c.ngpus].ordinal = gpu.ordinal;
-		c.gpus[c.ngpus++].size = gpu.size;
-	}
+	list_gpus(d, &c);
 	return gpubuf_new(&c, d->cache, d->xfer, &d->gpubuf, why, cap);
 }
 
@@ -326,6 +345,7 @@ void daemon_stop(struct daemon *d)
 	gpubuf_free(d->gpubuf);
 	namespace_free(d->ns);
 	cache_free(d->cache);
+	peermem_free(d->peers);
 	s3_free(d->s3);
 	creds_free(d->creds);
 }

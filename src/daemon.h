@@ -43,6 +43,7 @@ struct daemon {
 
 	struct creds_source *creds;
 	struct s3 *s3;
+	struct peermem *peers;
 	struct cache *cache;
 	struct xfer *xfer;
 	struct gpubuf *gpubuf;

@@ -223,7 +223,7 @@ int arena_new(const struct staging_config *cfg, struct rdma_arena *a,
 {
 	int err;
 
-	*a = (struct rdma_arena){.size = 0};
+	*a = (struct rdma_arena){.peers = cfg->peers};
 	*per_file = plan(a, cfg);
 	err = map_arena(cfg, *per_file, a);
 	if (err)

@@ -122,6 +122,9 @@ struct extent *cache_extent(struct cache *c, unsigned int i);
 bool cache_copy(struct cache *c, struct object *o, uint64_t off, uint64_t len,
 		char *to);
 
+/* Could it just now? */
+bool cache_holds(struct cache *c, struct object *o, uint64_t off, uint64_t len);
+
 /* The object, for who fetches its bytes himself; as long as it is held. */
 struct object_name {
 	const char *bucket, *key, *etag;

@@ -140,14 +140,39 @@ static unsigned int pin_range(struct cache *c, const struct object *o,
 	return n;
 }
 
+static void unpin_range(struct cache *c, struct chunk *const *chunks,
+			unsigned int n)
+{
+	struct fill_list fills = {.n = 0};
+	struct list finished;
+
+	list_init(&finished);
+	{
+		LOCK_SCOPE(&c->lock);
+		for (unsigned int i = 0; i < n; i++)
+			chunk_unpin(chunks[i]);
+		read_retry_starved(c, &fills, &finished);
+	}
+	fill_start(c, &fills);
+	read_complete(&finished);
+}
+
+bool cache_holds(struct cache *c, struct object *o, uint64_t off, uint64_t len)
+{
+	struct chunk *chunks[COPY_CHUNKS];
+	const unsigned int n = pin_range(c, o, off, len, chunks);
+
+	if (n > 0)
+		unpin_range(c, chunks, n);
+	return n > 0;
+}
+
 bool cache_copy(struct cache *c, struct object *o, uint64_t off, uint64_t len,
 		char *to)
 {
 	struct chunk *chunks[COPY_CHUNKS];
 	const unsigned int n = pin_range(c, o, off, len, chunks);
-	struct fill_list fills = {.n = 0};
 	uint64_t pos = off;
-	struct list finished;
 
 	if (n == 0)
 		return false;
@@ -159,15 +184,7 @@ bool cache_copy(struct cache *c, struct object *o, uint64_t off, uint64_t len,
 		       end - pos);
 		pos = end;
 	}
-	list_init(&finished);
-	{
-		LOCK_SCOPE(&c->lock);
-		for (unsigned int i = 0; i < n; i++)
-			chunk_unpin(chunks[i]);
-		read_retry_starved(c, &fills, &finished);
-	}
-	fill_start(c, &fills);
-	read_complete(&finished);
+	unpin_range(c, chunks, n);
 	return true;
 }
 

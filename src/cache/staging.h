@@ -63,6 +63,7 @@ struct staging_config {
 	/* The NUMA nodes of the NICs: big slots lie on them in turn. */
 	int nodes[RDMA_NODES];
 	unsigned int nnodes;
+	struct peermem *peers; /* of the arena; borrowed, NULL: none */
 };
 
 struct staging_stats {

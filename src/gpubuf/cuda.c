@@ -34,6 +34,15 @@ typedef struct {
 #define MEMHOSTREGISTER_PORTABLE 1U
 #define STREAM_NON_BLOCKING 1U
 #define POINTER_ATTRIBUTE_SYNC_MEMOPS 6
+#define RANGE_HANDLE_DMA_BUF 1
+#define FLUSH_CURRENT_CTX 0
+#define FLUSH_TO_ALL_DEVICES 200
+#define ATTRIBUTE_RDMA_SUPPORTED 116
+#define ATTRIBUTE_RDMA_FLUSH_OPTIONS 117
+#define ATTRIBUTE_RDMA_WRITES_ORDERING 118
+#define ATTRIBUTE_DMA_BUF_SUPPORTED 124
+#define FLUSH_OPTION_HOST 1
+#define ORDERING_ALL_DEVICES 200
 
 static struct {
 	CUresult (*init)(unsigned int flags);
@@ -62,13 +71,20 @@ static struct {
 	CUresult (*stream_create)(CUstream *s, unsigned int flags);
 	CUresult (*stream_destroy)(CUstream s);
 	CUresult (*stream_synchronize)(CUstream s);
+	CUresult (*device_get_attribute)(int *value, int attribute, CUdevice d);
+	/* Of newer drivers, 11.3 and 11.7; NULL where there is none. */
+	CUresult (*flush_rdma_writes)(int target, int scope);
+	CUresult (*range_handle)(void *handle, CUdeviceptr p, size_t n,
+				 int type, unsigned long long flags);
 } cu;
 
 /* The names by which the driver exports the versions declared above. */
-static const struct {
+struct symbol {
 	const char *name;
 	void *to;
-} symbols[] = {
+};
+
+static const struct symbol symbols[] = {
 	{"cuInit", &cu.init},
 	{"cuGetErrorString", &cu.get_error_string},
 	{"cuDeviceGet", &cu.device_get},
@@ -92,6 +108,12 @@ static const struct {
 	{"cuStreamCreate", &cu.stream_create},
 	{"cuStreamDestroy_v2", &cu.stream_destroy},
 	{"cuStreamSynchronize", &cu.stream_synchronize},
+	{"cuDeviceGetAttribute", &cu.device_get_attribute},
+};
+
+static const struct symbol newer[] = {
+	{"cuFlushGPUDirectRDMAWrites", &cu.flush_rdma_writes},
+	{"cuMemGetHandleForAddressRange", &cu.range_handle},
 };
 
 static const struct {
@@ -142,25 +164,37 @@ static int checked(const char *what, CUresult r)
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool loaded; /* under load_lock */
 
+/* The first one that is not there; NULL. */
+static const char *find(void *lib, const struct symbol *s, size_t n)
+{
+	const char *lacks = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		void *f = dlsym(lib, s[i].name);
+
+		memcpy(s[i].to, &f, sizeof(f));
+		if (!f && !lacks)
+			lacks = s[i].name;
+	}
+	return lacks;
+}
+
 static int load_symbols(char *why, size_t cap)
 {
 	void *lib = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+	const char *lacks;
 
 	if (!lib) {
 		snprintf(why, cap, "no GPU: libcuda.so.1 is not on this host");
 		return -ENODEV;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(symbols); i++) {
-		void *f = dlsym(lib, symbols[i].name);
-
-		if (!f) {
-			snprintf(why, cap, "the driver is too old: no %s",
-				 symbols[i].name);
-			dlclose(lib);
-			return -ENODEV;
-		}
-		memcpy(symbols[i].to, &f, sizeof(f));
+	lacks = find(lib, symbols, ARRAY_SIZE(symbols));
+	if (lacks) {
+		snprintf(why, cap, "the driver is too old: no %s", lacks);
+		dlclose(lib);
+		return -ENODEV;
 	}
+	find(lib, newer, ARRAY_SIZE(newer));
 	/* The library stays: its threads could not be stopped. */
 	return 0;
 }
@@ -206,6 +240,9 @@ struct cuda {
 	CUcontext ctx; /* retained */
 	CUstream streams[DEVICE_STREAMS];
 	void *pinned; /* what pin was called for */
+	bool rdma;    /* NICs may write to it */
+	bool dmabuf;  /* its memory has dma-bufs */
+	bool flush;   /* what they wrote must be flushed */
 };
 
 static struct cuda *to_cuda(struct gpu *u)
@@ -342,6 +379,30 @@ static int cuda_wipe(struct gpu *u, uint64_t addr, size_t len)
 	return err ? err : CALL(ctx_synchronize);
 }
 
+static int cuda_reach(struct gpu *u, const struct gpu_mem *m,
+		      struct gpu_reach *out)
+{
+	const struct cuda *c = to_cuda(u);
+
+	*out = (struct gpu_reach){.dmabuf = -1, .addr = m->addr};
+	if (!c->rdma)
+		return -EOPNOTSUPP;
+	CONTEXT_SCOPE(u);
+	/* Where that fails, nvidia-peermem knows it by its address. */
+	if (c->dmabuf && CALL(range_handle, &out->dmabuf, m->addr, m->len,
+			      RANGE_HANDLE_DMA_BUF, 0))
+		out->dmabuf = -1;
+	return 0;
+}
+
+static int cuda_settle(struct gpu *u)
+{
+	if (!to_cuda(u)->flush)
+		return 0;
+	CONTEXT_SCOPE(u);
+	return CALL(flush_rdma_writes, FLUSH_CURRENT_CTX, FLUSH_TO_ALL_DEVICES);
+}
+
 static const struct gpu_ops ops = {
 	.name = "cuda",
 	.close = cuda_close,
@@ -353,6 +414,8 @@ static const struct gpu_ops ops = {
 	.copy = cuda_copy,
 	.wait = cuda_wait,
 	.wipe = cuda_wipe,
+	.reach = cuda_reach,
+	.settle = cuda_settle,
 };
 
 static int make_streams(struct cuda *c)
@@ -363,6 +426,30 @@ static int make_streams(struct cuda *c)
 	for (int i = 0; i < DEVICE_STREAMS && !err; i++)
 		err = CALL(stream_create, &c->streams[i], STREAM_NON_BLOCKING);
 	return err;
+}
+
+static int attribute(const struct cuda *c, int which)
+{
+	int value = 0;
+
+	return cu.device_get_attribute(&value, which, c->device) == CUDA_SUCCESS
+		       ? value
+		       : 0;
+}
+
+/* What is written behind the driver's back must be seen in order, or there
+ * must be a way to have it so. */
+static void learn_rdma(struct cuda *c)
+{
+	const int options = attribute(c, ATTRIBUTE_RDMA_FLUSH_OPTIONS);
+
+	c->flush = attribute(c, ATTRIBUTE_RDMA_WRITES_ORDERING) <
+		   ORDERING_ALL_DEVICES;
+	c->rdma = attribute(c, ATTRIBUTE_RDMA_SUPPORTED) &&
+		  (!c->flush ||
+		   (cu.flush_rdma_writes && (options & FLUSH_OPTION_HOST)));
+	c->dmabuf = cu.range_handle &&
+		    attribute(c, ATTRIBUTE_DMA_BUF_SUPPORTED);
 }
 
 int cuda_open(unsigned int ordinal, struct gpu **out, char *why, size_t cap)
@@ -390,6 +477,7 @@ int cuda_open(unsigned int ordinal, struct gpu **out, char *why, size_t cap)
 		free(c);
 		return err;
 	}
+	learn_rdma(c);
 	err = make_streams(c);
 	if (err) {
 		snprintf(why, cap, "GPU %u: no streams: %s", ordinal,

@@ -3,7 +3,8 @@
  * A GPU, or what stands for one.  Memory on it is an address that only its own
  * calls can touch.
  *
- * Threads: open and close by one; alloc, free, import and release by any;
+ * Threads: open and close by one; alloc, free, import, release, reach and
+ * settle by any;
  * copy, wait and wipe by one thread at a time (the device's copier), but for
  * wipe of memory that nobody else has yet.  Each returns 0 or -errno unless it
  * says otherwise.
@@ -26,6 +27,13 @@ struct gpu_mem {
 	void *priv;
 };
 
+/* How a NIC may be told of memory. */
+struct gpu_reach {
+	int dmabuf;      /* owned by who asked; -1: none */
+	uint64_t offset; /* in it */
+	uint64_t addr;   /* what drivers for peer memory know it by */
+};
+
 struct gpu_ops {
 	const char *name;
 	void (*close)(struct gpu *u);
@@ -43,6 +51,11 @@ struct gpu_ops {
 	int (*wait)(struct gpu *u, unsigned int stream);
 	/* Zeroes, and waits for it. */
 	int (*wipe)(struct gpu *u, uint64_t addr, size_t len);
+	/* May NICs write to the memory?  -EOPNOTSUPP: no. */
+	int (*reach)(struct gpu *u, const struct gpu_mem *m,
+		     struct gpu_reach *out);
+	/* Has what NICs have written seen by whatever begins now. */
+	int (*settle)(struct gpu *u);
 };
 
 /* The head of every kind. */

@@ -170,6 +170,21 @@ static int fake_wipe(struct gpu *u, uint64_t addr, size_t len)
 	return 0;
 }
 
+/* By the place that it has in this process, which a NIC can be told of. */
+static int fake_reach(struct gpu *u, const struct gpu_mem *m,
+		      struct gpu_reach *out)
+{
+	*out = (struct gpu_reach){.dmabuf = -1,
+				  .addr = m->addr - to_fake(u)->base};
+	return 0;
+}
+
+static int fake_settle(struct gpu *u)
+{
+	(void)u;
+	return 0;
+}
+
 static const struct gpu_ops ops = {
 	.name = "fake",
 	.close = fake_close,
@@ -181,6 +196,8 @@ static const struct gpu_ops ops = {
 	.copy = fake_copy,
 	.wait = fake_wait,
 	.wipe = fake_wipe,
+	.reach = fake_reach,
+	.settle = fake_settle,
 };
 
 int fakegpu_open(struct gpu **out)

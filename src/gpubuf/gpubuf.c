@@ -19,15 +19,10 @@
 #define KEEP_MS 5000
 /* What nobody has mapped for so long goes back. */
 #define IDLE_MS 60000
-/* Blocks of a GPU: large ones, for a handle cannot go beyond one. */
-#define GPU_BLOCK (256UL << 20)
-#define GPU_BLOCKS_MIN 8
-#define GPU_ALIGN (2UL << 20)
-
 static int make_block(struct block *b, struct dev *d, size_t len)
 {
 	b->dev = d;
-	b->fd = -1;
+	b->fd = b->dmabuf = -1;
 	b->len = len;
 	b->units = (unsigned int)(len / UNIT);
 	b->map = calloc((b->units + 63) / 64, 8);
@@ -58,8 +53,10 @@ static int make_host(struct gpubuf *g)
 	return err;
 }
 
-static int alloc_blocks(struct dev *d, size_t len, unsigned int n)
+static int alloc_blocks(struct gpubuf *g, struct dev *d, uint64_t size)
 {
+	const size_t len = gpu_block_len(size);
+	const unsigned int n = gpu_blocks(size);
 	int err = 0;
 
 	d->blocks = calloc(n, sizeof(*d->blocks));
@@ -69,6 +66,7 @@ static int alloc_blocks(struct dev *d, size_t len, unsigned int n)
 		struct block *b = &d->blocks[d->nblocks++];
 
 		err = make_block(b, d, len);
+		peer_number(g, b);
 		if (!err)
 			err = d->gpu->ops->alloc(d->gpu, len, &b->mem);
 	}
@@ -80,13 +78,10 @@ static int make_gpu(struct gpubuf *g, unsigned int i, char *why, size_t cap)
 	struct dev *d = &g->devs[g->ndevs++];
 	const struct rdma_arena *a = cache_arena(g->cache);
 	const uint64_t size = g->cfg.gpus[i].size;
-	size_t len = GPU_BLOCK;
 	int err;
 
 	d->kind = GPUBUF_CUDA;
 	d->ordinal = g->cfg.gpus[i].ordinal;
-	while (len > GPU_ALIGN && size / len < GPU_BLOCKS_MIN)
-		len /= 2;
 	if (g->cfg.gpus[i].fake)
 		err = fakegpu_open(&d->gpu);
 	else
@@ -100,8 +95,7 @@ static int make_gpu(struct gpubuf *g, unsigned int i, char *why, size_t cap)
 			    d->ordinal);
 	err = copier_new(d->gpu, &d->copier);
 	if (!err)
-		err = alloc_blocks(d, len,
-				   size / len ? (unsigned int)(size / len) : 1);
+		err = alloc_blocks(g, d, size);
 	if (err)
 		snprintf(why, cap,
 			 "staging.gpus: device %u: cannot allocate %llu MiB: "

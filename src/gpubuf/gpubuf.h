@@ -36,6 +36,11 @@ struct gpubuf_config {
 	bool frames_are_known;
 };
 
+/* How many regions of peer memory these GPUs take, and how long they are at
+ * most: the arena must have them. */
+#define GPUBUF_REGION (4UL << 20)
+unsigned int gpubuf_regions(const struct gpubuf_config *cfg);
+
 /* cache and xfer are borrowed and must outlive it.  0, or -errno and why. */
 int gpubuf_new(const struct gpubuf_config *cfg, struct cache *c, struct xfer *x,
 	       struct gpubuf **out, char *why, size_t cap);
@@ -130,11 +135,12 @@ struct gpubuf_job {
 	int err;
 	struct place {
 		struct dev *dev;
-		char *addr;          /* HOST of ours */
-		unsigned int region; /* of addr */
-		size_t region_at, region_len;
+		char *addr;   /* HOST of ours */
 		uint64_t gpu; /* address there */
-		int fd;       /* HOST of theirs, or -1 */
+		/* Of addr, or of gpu where it is ours; region_len 0: none */
+		unsigned int region;
+		size_t region_at, region_len;
+		int fd; /* HOST of theirs, or -1 */
 	} to;
 	uint64_t at; /* in fd or gpu: where lo goes */
 	/* Both under the lock: the first part has failed; the last part has

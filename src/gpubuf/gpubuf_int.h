@@ -22,6 +22,10 @@
 #define OFFERS 64
 #define TICKET_MS 10000
 #define FILLS 64
+/* Blocks of a GPU: large ones, for a handle cannot go beyond one. */
+#define GPU_BLOCK (256UL << 20)
+#define GPU_BLOCKS_MIN 8
+#define GPU_ALIGN (2UL << 20)
 
 struct copier;
 
@@ -48,6 +52,9 @@ struct block {
 	struct extent *extent; /* HOST: the pool's, while not HOME */
 	struct gpu_mem mem;    /* CUDA */
 	bool used;             /* CUDA: has been exported since allocated */
+	unsigned int peer;     /* CUDA: first region of the peer memory */
+	bool is_shown;         /* CUDA: to NICs */
+	int dmabuf;            /* CUDA: owned, or -1 */
 	int fd;                /* HOST: read-only, for applications */
 	size_t len;
 	uint64_t *map; /* owned: a bit a unit, set when taken */
@@ -135,6 +142,7 @@ struct gpubuf {
 	struct xfer *xfer;
 	struct dev devs[1 + GPUBUF_DEVICES]; /* HOST first */
 	unsigned int ndevs;
+	unsigned int npeers; /* regions of peer memory */
 	char no_gpu[160];
 	struct exports *exports; /* owned */
 	pthread_t keeper;
@@ -225,6 +233,16 @@ pid_t process_of(pid_t tid);
 /* The descriptor sent for a ticket, owned; or -EPERM. */
 int sent_take(struct gpubuf *g, const unsigned char *text,
 	      const struct gpubuf_caller *caller);
+
+/* peer.c: not under the lock */
+size_t gpu_block_len(uint64_t size); /* of a pool */
+unsigned int gpu_blocks(uint64_t size);
+/* Its regions; once. */
+void peer_number(struct gpubuf *g, struct block *b);
+/* The block's memory is new, is about to be freed: blocks until no NIC has it. */
+void peer_show(struct gpubuf *g, struct block *b);
+void peer_hide(struct gpubuf *g, struct block *b);
+void peer_close(struct block *b);
 
 /* copier.c */
 struct copy {

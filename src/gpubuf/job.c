@@ -5,9 +5,10 @@
  *   copied    its bytes stand in the file cache, and its place is ours to
  *             write: one memcpy
  *   direct    its place is memory of the pool: a get writes there, by RDMA or
- *             out of the body
- *   bounced   its place is on a GPU or in a buffer of an application: through
- *             slots of the file cache, and by the device's copier
+ *             out of the body; or memory of a GPU that a NIC reaches
+ *   bounced   its place is on a GPU that no NIC reaches (now), or in a buffer
+ *             of an application: through slots of the file cache, and by the
+ *             device's copier
  *
  * A direct part cannot change its place when its window has become uncertain,
  * as the cache does: it waits until the key of that region is dead, and then
@@ -200,11 +201,20 @@ static void end_with_fence(struct fill *f, int err)
 		start_fence(f);
 }
 
+static void start_bounced(struct fill *f);
+
 static void on_got(struct xfer_get *get, int err, bool fence)
 {
 	struct fill *f = container_of(get, struct fill, get);
+	const struct place *to = &f->job->to;
 	struct gpubuf *g = f->g;
 
+	if (err == -EOPNOTSUPP && !to->addr && !fence) {
+		start_bounced(f);
+		return;
+	}
+	if (!err && !to->addr)
+		err = to->dev->gpu->ops->settle(to->dev->gpu);
 	if (fence) {
 		assert(err);
 		end_with_fence(f, err);
@@ -233,7 +243,7 @@ static void start_direct(struct fill *f)
 		.object_len = name.size,
 		.off = f->off,
 		.len = f->len,
-		.span = {.addr = to->addr + (f->off - j->lo),
+		.span = {.addr = to->addr ? to->addr + (f->off - j->lo) : NULL,
 			 .len = f->len,
 			 .region = to->region +
 				   (unsigned int)(at / to->region_len),
@@ -298,7 +308,7 @@ static uint64_t part_end(const struct gpubuf *g, const struct gpubuf_job *j,
 	const struct place *to = &j->to;
 	uint64_t end;
 
-	if (to->addr)
+	if (to->region_len)
 		end = off + to->region_len -
 		      (to->region_at + (off - j->lo)) % to->region_len;
 	else
@@ -364,7 +374,9 @@ static void start(struct fill *f)
 		part_ended(f, 0, true);
 	} else if (gone || g->stopped) {
 		part_ended(f, gone ? gone : -EIO, true);
-	} else if (to->addr) {
+	} else if (to->addr ||
+		   (to->region_len &&
+		    !cache_holds(g->cache, f->job->object, f->off, f->len))) {
 		start_direct(f);
 	} else {
 		start_bounced(f);

@@ -163,9 +163,10 @@ static bool is_ours_alone(int fd)
 }
 
 /* MOVING, for a new user: what was there is gone. */
-static int renew(struct block *b)
+static int renew(struct gpubuf *g, struct block *b)
 {
 	struct gpu *u = b->dev->gpu;
+	int err;
 
 	if (b->dev->kind == GPUBUF_HOST) {
 		if (b->extent->dirty)
@@ -176,6 +177,7 @@ static int renew(struct block *b)
 		return b->fd < 0 ? b->fd : 0;
 	}
 	if (b->used) {
+		peer_hide(g, b);
 		u->ops->free(u, &b->mem);
 		b->mem = (struct gpu_mem){.len = 0};
 		b->used = false;
@@ -185,7 +187,10 @@ static int renew(struct block *b)
 		return -ENOMEM;
 	}
 	b->used = true;
-	return u->ops->wipe(u, b->mem.addr, b->mem.len);
+	err = u->ops->wipe(u, b->mem.addr, b->mem.len);
+	if (!err)
+		peer_show(g, b);
+	return err;
 }
 
 static void close_reader(struct block *b)
@@ -397,7 +402,7 @@ static int grow(struct gpubuf *g, struct lease *l, bool easily)
 		b = take_idle(g, l, l->dev, UINT64_MAX);
 	if (!b)
 		return -EAGAIN;
-	err = renew(b);
+	err = renew(g, b);
 	if (err) {
 		log_warning("gpubuf: memory for applications: %s",
 			    strerror(-err));
@@ -461,6 +466,7 @@ void leases_free(struct gpubuf *g)
 				close(d->blocks[k].fd);
 			if (d->gpu && d->blocks[k].mem.len)
 				d->gpu->ops->free(d->gpu, &d->blocks[k].mem);
+			peer_close(&d->blocks[k]);
 			free(d->blocks[k].map);
 		}
 		free(d->blocks);

@@ -194,8 +194,9 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static void aim(struct run *r)
+static void aim(const struct gpubuf *g, struct run *r)
 {
+	const struct rdma_arena *a = cache_arena(g->cache);
 	struct block *b = r->block;
 	struct place *to = &r->job.to;
 	const size_t at = r->unit * UNIT;
@@ -209,6 +210,9 @@ static void aim(struct run *r)
 		to->region_len = b->extent->region_len;
 	} else {
 		to->gpu = b->mem.addr + at;
+		to->region = rdma_regions(a) + b->peer;
+		to->region_at = at;
+		to->region_len = b->is_shown ? GPUBUF_REGION : 0;
 	}
 }
 
@@ -254,7 +258,7 @@ struct run *run_new(struct gpubuf *g, struct lease *l, struct object *o,
 	cache_object_hold(g->cache, o);
 	list_add(bucket(g, l, cache_object_name(o).id, lo / SPAN), &r->link);
 	g->stats.resident_bytes += hi - lo;
-	aim(r);
+	aim(g, r);
 	b->nbusy++;
 	job_queue(g, &r->job);
 	check(r);

@@ -31,15 +31,15 @@ static int dc_token(struct rdma *r, unsigned int region, size_t off, size_t len,
 	const struct dc *dc = (const struct dc *)r;
 	const struct device *d = dc->nic.device;
 	struct token_dc t = {.size = (uint32_t)len,
-			     .rkey = mem_rkey(dc->nic.mem, region),
 			     .lid = d->infiniband ? d->lid : 0,
 			     .dctn = dc->dct->qp_num,
 			     .is_global = true};
-	size_t room;
 
 	if (atomic_load(&d->dead))
 		return -EPIPE;
-	t.addr = (uintptr_t)rdma_region(r->arena, region, &room) + off;
+	if (!mem_window(dc->nic.mem, region, &t.addr, &t.rkey))
+		return -EOPNOTSUPP;
+	t.addr += off;
 	memcpy(t.gid, d->gid.raw, sizeof(t.gid));
 	token_dc_format(&t, out);
 	return 0;
@@ -71,7 +71,9 @@ static const struct rdma_ops dc_ops = {.name = "dc",
 				       .alive = dc_alive,
 				       .close = dc_close,
 				       .flush = nic_flush,
-				       .place = nic_place};
+				       .place = nic_place,
+				       .reaches = nic_reaches,
+				       .sync = nic_sync};
 
 static int create_target(struct dc *dc, uint32_t key)
 {

@@ -21,13 +21,14 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 #define HELD_MAX 256    /* keys out of the way at a time */
 #define DEAD_MAX 262144 /* pairs remembered; a power of two */
 #define DEAD_PROBES 128 /* places where a pair may stand */
 
 struct dead_key {
-	const void *addr; /* of the region */
+	uint64_t addr; /* of the region */
 	uint32_t key;
 	uint64_t until_ms; /* 0: an empty place */
 };
@@ -43,8 +44,16 @@ struct mem {
 	const struct rdma_arena *arena; /* borrowed */
 	int access;
 	struct ibv_mr **mrs;     /* owned; NULL while a region has no key */
-	_Atomic uint32_t *rkeys; /* owned */
-	unsigned int n;
+	_Atomic uint32_t *rkeys; /* owned; 0: none */
+	unsigned int n, narena;  /* regions; those of the arena */
+
+	/* Of regions of peer memory, owned. */
+	struct peer {
+		_Atomic uint64_t iova; /* as it is registered */
+		uint64_t seen;         /* version */
+	} * peers;
+	uint64_t synced; /* version that all have seen */
+	bool told;
 
 	atomic_bool *granted; /* owned; has the present key been told? */
 	struct ibv_mr *held[HELD_MAX];
@@ -58,14 +67,50 @@ static struct ibv_mr *register_at(struct mem *m, void *addr, size_t len)
 	return ibv_reg_mr(m->device->pd, addr, len, m->access);
 }
 
+/* Once a session, for people. */
+static void tell_unreached(struct mem *m, int err)
+{
+	if (m->told)
+		return;
+	m->told = true;
+	log_info("rdma: %s cannot reach the GPU's memory (%s): what goes there "
+		 "takes the way over the host's; it takes a driver with "
+		 "dma-buf, or nvidia-peermem",
+		 m->device->place.device, strerror(err));
+}
+
+/* NULL when there is nothing, or the device does not reach it. */
+static struct ibv_mr *register_peer(struct mem *m, unsigned int i)
+{
+	struct peermem_region r;
+	struct ibv_mr *mr;
+	bool there;
+
+	m->peers[i].seen = peermem_get(m->arena->peers, i, &r, &there);
+	if (!there)
+		return NULL;
+	errno = 0;
+	mr = r.dmabuf >= 0
+		     ? ibv_reg_dmabuf_mr(m->device->pd, r.offset, r.len, r.iova,
+					 r.dmabuf, m->access)
+		     : ibv_reg_mr_iova(m->device->pd, (void *)(uintptr_t)r.addr,
+				       r.len, r.iova, (unsigned int)m->access);
+	if (!mr)
+		tell_unreached(m, errno);
+	atomic_store(&m->peers[i].iova, r.iova);
+	return mr;
+}
+
+/* 0 without a key only for peer memory. */
 static int register_region(struct mem *m, unsigned int region)
 {
 	size_t len;
 	char *addr = rdma_region(m->arena, region, &len);
 
-	m->mrs[region] = register_at(m, addr, len);
+	m->mrs[region] = addr ? register_at(m, addr, len)
+			      : register_peer(m, region - m->narena);
 	if (!m->mrs[region])
-		return errno ? -errno : -ENOMEM;
+		return !addr ? 0 : errno ? -errno : -ENOMEM;
 	atomic_store(&m->rkeys[region], m->mrs[region]->rkey);
 	return 0;
 }
@@ -78,31 +123,43 @@ static int deregister(struct mem *m, unsigned int region)
 	if (err)
 		return err > 0 ? -err : -EIO;
 	m->mrs[region] = NULL;
+	atomic_store(&m->rkeys[region], 0);
 	return 0;
 }
 
 /* Under dead.lock. */
-static struct dead_key *dead_place(uint32_t key, const void *addr,
+static struct dead_key *dead_place(uint32_t key, uint64_t addr,
 				   unsigned int probe)
 {
 	const uint32_t h = (key * 2654435761U) ^
-			   ((uint32_t)((uintptr_t)addr >> 12) * 40503U);
+			   ((uint32_t)(addr >> 12) * 40503U);
 
 	return &dead.keys[(h + probe) & (DEAD_MAX - 1)];
 }
 
-static const void *region_addr(const struct mem *m, unsigned int region)
+static uint64_t region_addr(const struct mem *m, unsigned int region)
 {
 	size_t len;
 
-	return rdma_region(m->arena, region, &len);
+	return region < m->narena
+		       ? (uintptr_t)rdma_region(m->arena, region, &len)
+		       : atomic_load(&m->peers[region - m->narena].iova);
+}
+
+static size_t region_len(const struct mem *m, unsigned int region)
+{
+	size_t len = peermem_len(m->arena->peers);
+
+	if (region < m->narena)
+		rdma_region(m->arena, region, &len);
+	return len;
 }
 
 /* False when there is no room: too many died lately. */
 static bool remember(struct mem *m, uint32_t key, unsigned int region,
 		     uint64_t now_ms)
 {
-	const void *addr = region_addr(m, region);
+	const uint64_t addr = region_addr(m, region);
 
 	LOCK_SCOPE(&dead.lock);
 	for (unsigned int i = 0; i < DEAD_PROBES; i++) {
@@ -119,7 +176,7 @@ static bool remember(struct mem *m, uint32_t key, unsigned int region,
 static bool died_lately(const struct mem *m, uint32_t key, unsigned int region,
 			uint64_t now_ms)
 {
-	const void *addr = region_addr(m, region);
+	const uint64_t addr = region_addr(m, region);
 
 	LOCK_SCOPE(&dead.lock);
 	for (unsigned int i = 0; i < DEAD_PROBES; i++) {
@@ -136,14 +193,14 @@ static bool died_lately(const struct mem *m, uint32_t key, unsigned int region,
 static int find_fresh_key(struct mem *m, unsigned int region, uint64_t now_ms,
 			  unsigned int *nheld)
 {
-	size_t len;
+	const size_t len = region_len(m, region);
 	int err;
 
-	rdma_region(m->arena, region, &len);
 	while (*nheld < HELD_MAX) {
 		if (register_region(m, region))
 			return -EAGAIN;
-		if (!died_lately(m, m->mrs[region]->rkey, region, now_ms))
+		if (!m->mrs[region] ||
+		    !died_lately(m, m->mrs[region]->rkey, region, now_ms))
 			return 0;
 		err = deregister(m, region);
 		if (err)
@@ -171,7 +228,8 @@ static int register_first(struct mem *m, unsigned int region)
 	unsigned int nheld = 0;
 	int err = register_region(m, region);
 
-	if (err || !died_lately(m, m->mrs[region]->rkey, region, clock_ms()))
+	if (err || !m->mrs[region] ||
+	    !died_lately(m, m->mrs[region]->rkey, region, clock_ms()))
 		return err;
 	err = deregister(m, region);
 	if (!err)
@@ -199,10 +257,34 @@ int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms)
 	return err;
 }
 
-uint32_t mem_rkey(const struct mem *m, unsigned int region)
+bool mem_window(const struct mem *m, unsigned int region, uint64_t *addr,
+		uint32_t *rkey)
 {
 	atomic_store_explicit(&m->granted[region], true, memory_order_relaxed);
-	return atomic_load(&m->rkeys[region]);
+	*rkey = atomic_load(&m->rkeys[region]);
+	*addr = region_addr(m, region);
+	return *rkey != 0;
+}
+
+uint64_t mem_sync(struct mem *m, uint64_t now_ms)
+{
+	struct peermem *peers = m->arena->peers;
+	const uint64_t version = peermem_version(peers);
+	bool all = true;
+
+	if (version == m->synced)
+		return version;
+	for (unsigned int i = 0; i < m->n - m->narena; i++) {
+		struct peermem_region r;
+		bool there;
+
+		if (peermem_get(peers, i, &r, &there) != m->peers[i].seen &&
+		    mem_renew(m, m->narena + i, now_ms))
+			all = false; /* again later */
+	}
+	if (all)
+		m->synced = version;
+	return m->synced;
 }
 
 static int make_scratch(struct mem *m)
@@ -210,6 +292,8 @@ static int make_scratch(struct mem *m)
 	for (unsigned int i = 0; i < m->arena->nruns; i++)
 		if (m->arena->runs[i].len > m->scratch_len)
 			m->scratch_len = m->arena->runs[i].len;
+	if (peermem_len(m->arena->peers) > m->scratch_len)
+		m->scratch_len = peermem_len(m->arena->peers);
 	m->scratch = mmap(NULL, m->scratch_len, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (m->scratch == MAP_FAILED) {
@@ -231,13 +315,18 @@ int mem_new(struct device *d, const struct rdma_arena *arena, int access,
 	m->device = d;
 	m->arena = arena;
 	m->access = access;
-	m->n = rdma_regions(arena);
+	m->narena = rdma_regions(arena);
+	m->n = m->narena + peermem_count(arena->peers);
+	m->peers = calloc(peermem_count(arena->peers) + 1, sizeof(*m->peers));
 	m->mrs = calloc(m->n, sizeof(struct ibv_mr *));
 	m->rkeys = calloc(m->n, sizeof(*m->rkeys));
 	m->granted = calloc(m->n, sizeof(*m->granted));
-	err = m->mrs && m->rkeys && m->granted ? make_scratch(m) : -ENOMEM;
-	for (unsigned int i = 0; i < m->n && !err; i++)
+	err = m->mrs && m->rkeys && m->granted && m->peers ? make_scratch(m)
+							   : -ENOMEM;
+	for (unsigned int i = 0; i < m->narena && !err; i++)
 		err = register_first(m, i);
+	if (!err && arena->peers)
+		mem_sync(m, clock_ms());
 	if (err) {
 		snprintf(
 			why, cap,
@@ -271,5 +360,6 @@ void mem_free(struct mem *m)
 	free(m->mrs);
 	free(m->rkeys);
 	free(m->granted);
+	free(m->peers);
 	free(m);
 }

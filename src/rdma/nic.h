@@ -33,5 +33,7 @@ void nic_stop(struct nic *n);
 int nic_revoke(struct rdma *r, unsigned int region, int timeout_ms);
 int nic_flush(struct rdma *r, unsigned int region, size_t off);
 const struct rdma_place *nic_place(const struct rdma *r);
+bool nic_reaches(struct rdma *r, unsigned int region);
+uint64_t nic_sync(struct rdma *r);
 
 #endif

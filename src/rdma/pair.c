@@ -124,14 +124,11 @@ int rdma_pair_new(struct rdma *r, struct rdma_pair **out, char token[TOKEN_MAX],
 	return 0;
 }
 
-void rdma_pair_window(const struct rdma_pair *p, unsigned int region,
+bool rdma_pair_window(const struct rdma_pair *p, unsigned int region,
 		      uint32_t *qpn, uint64_t *addr, uint32_t *rkey)
 {
-	size_t len;
-
 	*qpn = p->qp->qp_num;
-	*addr = (uintptr_t)rdma_region(p->rc->nic.rdma.arena, region, &len);
-	*rkey = mem_rkey(p->rc->nic.mem, region);
+	return mem_window(p->rc->nic.mem, region, addr, rkey);
 }
 
 int rdma_pair_connect(struct rdma_pair *p, const char *token, uint32_t qpn,

@@ -36,13 +36,13 @@ static int rc_token(struct rdma *r, unsigned int region, size_t off, size_t len,
 		    char out[TOKEN_MAX])
 {
 	struct rc *rc = to_rc(r);
-	struct token_conn t = {.size = (uint32_t)len,
-			       .rkey = mem_rkey(rc->nic.mem, region)};
-	size_t room;
+	struct token_conn t = {.size = (uint32_t)len};
 
 	if (atomic_load(&rc->nic.device->dead))
 		return -EPIPE;
-	t.addr = (uintptr_t)rdma_region(r->arena, region, &room) + off;
+	if (!mem_window(rc->nic.mem, region, &t.addr, &t.rkey))
+		return -EOPNOTSUPP;
+	t.addr += off;
 	{
 		LOCK_SCOPE(&rc->lock);
 		if (!atomic_load(&rc->connected))
@@ -93,7 +93,9 @@ static const struct rdma_ops rc_ops = {.name = "rc",
 				       .alive = rc_alive,
 				       .close = rc_close,
 				       .flush = nic_flush,
-				       .place = nic_place};
+				       .place = nic_place,
+				       .reaches = nic_reaches,
+				       .sync = nic_sync};
 
 int rdma_rc_open(const struct rdma_want *want, const struct rdma_arena *arena,
 		 struct rdma **out, char *why, size_t cap)

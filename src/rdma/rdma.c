@@ -3,6 +3,7 @@
 #include "rdma/rdma.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 char *rdma_region(const struct rdma_arena *a, unsigned int region, size_t *len)
@@ -39,8 +40,13 @@ int rdma_region_node(const struct rdma_arena *a, unsigned int region)
 /* Length of a region, 0 when there is none of that number. */
 static size_t region_len(const struct rdma_arena *a, unsigned int region)
 {
+	const unsigned int n = rdma_regions(a);
 	size_t len;
 
+	if (region >= n)
+		return region - n < peermem_count(a->peers)
+			       ? peermem_len(a->peers)
+			       : 0;
 	rdma_region(a, region, &len);
 	return len;
 }
@@ -57,6 +63,8 @@ int rdma_token(struct rdma *r, unsigned int region, size_t off, size_t len,
 	int err;
 
 	assert(len > 0 && off <= room && len <= room - off);
+	if (!rdma_reaches(r, region))
+		return -EOPNOTSUPP;
 	err = r->ops->token(r, region, off, len, out);
 	assert(err <= 0 && (err || strlen(out) > 0));
 	return err;
@@ -79,6 +87,21 @@ const struct rdma_place *rdma_get_place(const struct rdma *r)
 	static const struct rdma_place nowhere = {.numa = -1};
 
 	return r->ops->place ? r->ops->place(r) : &nowhere;
+}
+
+bool rdma_reaches(struct rdma *r, unsigned int region)
+{
+	if (r->ops->reaches)
+		return r->ops->reaches(r, region);
+	return region < rdma_regions(r->arena);
+}
+
+uint64_t rdma_sync(struct rdma *r)
+{
+	if (!r->arena->peers)
+		return 0;
+	return r->ops->sync ? r->ops->sync(r)
+			    : peermem_version(r->arena->peers);
 }
 
 bool rdma_alive(struct rdma *r)

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rdma/peermem.h"
 #include "rdma/token.h"
 
 #define RDMA_RUNS SHM_RUNS
@@ -48,10 +49,11 @@ struct rdma_arena {
 	 * is not known where. */
 	int nodes[RDMA_NODES];
 	unsigned int nnodes;
+	struct peermem *peers; /* borrowed; NULL: none */
 };
 
 /* Where a region lies, and its length; NULL when there is none of that
- * number. */
+ * number.  Those of peer memory, behind them, have no place here. */
 char *rdma_region(const struct rdma_arena *a, unsigned int region, size_t *len);
 unsigned int rdma_regions(const struct rdma_arena *a);
 /* The NUMA node of a region, or -1. */
@@ -86,6 +88,8 @@ struct rdma_ops {
 	void (*close)(struct rdma *r);
 	int (*flush)(struct rdma *r, unsigned int region, size_t off);
 	const struct rdma_place *(*place)(const struct rdma *r);
+	bool (*reaches)(struct rdma *r, unsigned int region);
+	uint64_t (*sync)(struct rdma *r);
 };
 
 /* The head of every transport's session. */
@@ -144,8 +148,8 @@ void rdma_rc_lost(struct rdma *r);
 struct rdma_pair;
 int rdma_pair_new(struct rdma *r, struct rdma_pair **out, char token[TOKEN_MAX],
 		  uint32_t *psn);
-/* What READY must say of the window. */
-void rdma_pair_window(const struct rdma_pair *p, unsigned int region,
+/* What READY must say of the window.  False: the region has lost its key. */
+bool rdma_pair_window(const struct rdma_pair *p, unsigned int region,
 		      uint32_t *qpn, uint64_t *addr, uint32_t *rkey);
 /* -EAGAIN: a late packet of an earlier transfer could be taken for one of
  * this one's; another pair will do. */
@@ -159,9 +163,18 @@ int rdma_pair_free(struct rdma_pair *p);
 const char *rdma_name(const struct rdma *r);
 const struct rdma_place *rdma_get_place(const struct rdma *r);
 
+/* Can a server be let write to the region?  Any thread. */
+bool rdma_reaches(struct rdma *r, unsigned int region);
+
+/* Brings the registrations of peer memory in line with what there is; returns
+ * the version of it from which on they are.  The session's thread; blocks as
+ * long as registering takes. */
+uint64_t rdma_sync(struct rdma *r);
+
 /*
  * The token for len bytes at off of a region.  Any thread, never blocks.
- * Returns 0, or -EPIPE when the session has ended or is not connected.
+ * Returns 0, -EPIPE when the session has ended or is not connected, or
+ * -EOPNOTSUPP when it does not reach the region.
  */
 int rdma_token(struct rdma *r, unsigned int region, size_t off, size_t len,
 	       char out[TOKEN_MAX]);

@@ -66,6 +66,10 @@ static bool take_body(struct s3_call *call, const char *data, size_t n)
 		return at + n <= 4096;
 	if (!classify_range_fits(&in) || at + n > g->len)
 		return false;
+	/* Nothing of it can go there; the answer is heard out all the same,
+	 * for what it says of the rail. */
+	if (!g->span.addr)
+		return true;
 	if (g->has_token && !g->replaced) {
 		if (!g->replace(g))
 			return false;
@@ -123,6 +127,13 @@ static void retry(struct xfer_get *g, bool fence)
 	pause_then(g, ms, after_pause);
 }
 
+/* May the next attempt do without a token?  For peer memory that is the end,
+ * and its caller has another way. */
+static bool may_do_without(const struct xfer_get *g)
+{
+	return !g->xfer->cfg.require || !g->span.addr;
+}
+
 /* Is the answer final, or shall the request be made again? */
 static void settle(struct xfer_get *g, int err, bool again, bool fence)
 {
@@ -153,7 +164,7 @@ static void moved(struct xfer_get *g)
 			log_error("transport: a transfer could not be made "
 				  "visible: %s",
 				  strerror(-err));
-		g->http_only = !g->xfer->cfg.require;
+		g->http_only = may_do_without(g);
 		settle(g, -EIO, true, true);
 		return;
 	}
@@ -234,7 +245,7 @@ static void conclude(struct xfer_get *g, const struct classify_result *result)
 		note(g, r);
 	if (fence)
 		atomic_fetch_add(&x->unknowns, 1);
-	if (r->declined && x->cfg.require) {
+	if (r->declined && !may_do_without(g)) {
 		settle(g, -EIO, false, fence);
 		return;
 	}
@@ -243,7 +254,12 @@ static void conclude(struct xfer_get *g, const struct classify_result *result)
 		moved(g);
 		break;
 	case CLASSIFY_BODY:
-		delivered(g, XFER_BY_HTTP);
+		if (g->span.addr) {
+			delivered(g, XFER_BY_HTTP);
+			break;
+		}
+		g->http_only = true;
+		settle(g, -EIO, true, true);
 		break;
 	case CLASSIFY_OUTCOME:
 		settle(g, outcome_error(&v), v.retry != S3_RETRY_NEVER, fence);
@@ -257,7 +273,7 @@ static void conclude(struct xfer_get *g, const struct classify_result *result)
 		break;
 	case CLASSIFY_RESEND:
 	case CLASSIFY_RETRY:
-		g->http_only = !x->cfg.require;
+		g->http_only = may_do_without(g);
 		if (g->has_token)
 			session_wake(g->offer.session,
 				     is_lost(g) ? &g->offer : NULL);
@@ -345,7 +361,9 @@ static void attempt(struct xfer_get *g)
 	}
 	if (g->has_token && g->offer.path == XFER_BY_DC)
 		dress_token(g);
-	if (g->has_token || !x->cfg.require) {
+	if (!g->has_token && !g->span.addr) {
+		finish(g, -EOPNOTSUPP, false);
+	} else if (g->has_token || !x->cfg.require) {
 		submit(g);
 	} else if (rails_were_open(x->rails) && clock_ms() < g->until_ms) {
 		rails_wake(x->rails);

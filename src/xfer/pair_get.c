@@ -223,14 +223,16 @@ static void on_final(struct s3_call *call)
 	q->done(g, &r);
 }
 
-static void ready(struct pair_get *q)
+/* False: nothing was sent. */
+static bool ready(struct pair_get *q)
 {
 	const struct xfer_get *g = q->get;
 	uint32_t qpn, rkey;
 	uint64_t addr;
 	unsigned int n = 0;
 
-	rdma_pair_window(q->pair, g->span.region, &qpn, &addr, &rkey);
+	if (!rdma_pair_window(q->pair, g->span.region, &qpn, &addr, &rkey))
+		return false;
 	addr += g->span.at;
 	snprintf(q->qpn, sizeof(q->qpn), "%x", qpn);
 	snprintf(q->addr, sizeof(q->addr), "%llx", (unsigned long long)addr);
@@ -245,6 +247,7 @@ static void ready(struct pair_get *q)
 	q->headers[n++] = (struct s3_header){"x-amz-rdma-session", q->session};
 	post(q, READY_PATH, n, on_final);
 	s3_submit(q->owner->s3, &q->call);
+	return true;
 }
 
 /* What PREPARE's answer means when it is not yes.  The window was not named,
@@ -284,7 +287,11 @@ static void on_prepared(struct s3_call *call)
 		give_up(q, &r);
 		return;
 	}
-	ready(q);
+	/* The window has gone meanwhile: nobody has been told of it. */
+	if (!ready(q)) {
+		r = (struct classify_result){.verdict = CLASSIFY_RESEND};
+		give_up(q, &r);
+	}
 }
 
 /* "/bucket/key", encoded; false when it is too long for a header. */

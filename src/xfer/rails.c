@@ -98,6 +98,14 @@ void rails_fence(struct rails *r, struct xfer_fence *f)
 	session_fence(r->sessions[f->rail], f);
 }
 
+void rails_sync(struct rails *r, bool wait)
+{
+	const uint64_t version = peermem_version(r->arena->peers);
+
+	for (unsigned int i = 0; i < r->n; i++)
+		session_sync(r->sessions[i], version, wait);
+}
+
 void rails_wake(struct rails *r)
 {
 	for (unsigned int i = 0; i < r->n; i++)

@@ -38,11 +38,20 @@ static void set_why(struct session *s, const char *why)
 	snprintf(s->why, sizeof(s->why), "%s", why);
 }
 
-static void publish(struct session *s, const struct opened *o)
+static void set_holds(struct session *s, bool holds)
 {
 	LOCK_SCOPE(&s->lock);
-	assert(!s->open.rdma && !s->dying);
+	s->holds = holds;
+	pthread_cond_broadcast(&s->settled);
+}
+
+static void publish(struct session *s, const struct opened *o, uint64_t synced)
+{
+	LOCK_SCOPE(&s->lock);
+	assert(!s->open.rdma && !s->dying && s->holds);
 	s->open = *o;
+	s->synced = synced;
+	pthread_cond_broadcast(&s->settled);
 	s->was_open = true;
 	s->health = (struct health){0};
 	s->why[0] = '\0';
@@ -76,12 +85,14 @@ static void try_open(struct session *s)
 {
 	char why[256] = "";
 	struct opened o = {0};
-	const enum open_result r = session_open(s, &o, why, sizeof(why));
+	enum open_result r;
 
+	set_holds(s, true);
+	r = session_open(s, &o, why, sizeof(why));
 	if (r == OPEN_DONE) {
 		const struct rdma_place *p = rdma_get_place(o.rdma);
 
-		publish(s, &o);
+		publish(s, &o, rdma_sync(o.rdma));
 		s->told = false;
 		s->was_connection = o.path == XFER_BY_RC && !o.pairs;
 		s->refusals = 0;
@@ -89,6 +100,7 @@ static void try_open(struct session *s)
 			 p->device[0] ? " on " : "", p->device);
 		return;
 	}
+	set_holds(s, false);
 	s->try_again_ms = clock_ms() +
 			  (r == OPEN_REFUSED ? refused_ms(s) : RETRY_MS);
 	if (why[0])
@@ -177,6 +189,7 @@ static void close_dead(struct session *s)
 	session_say_goodbye(s, s->dying);
 	rdma_close(s->dying);
 	s->dying = NULL;
+	set_holds(s, false);
 	move_on(s);
 	s->try_again_ms = 0;
 }
@@ -247,6 +260,18 @@ static void serve_fences(struct session *s)
 	}
 }
 
+static void sync_peers(struct session *s)
+{
+	uint64_t version;
+
+	if (!s->open.rdma)
+		return;
+	version = rdma_sync(s->open.rdma);
+	LOCK_SCOPE(&s->lock);
+	s->synced = version;
+	pthread_cond_broadcast(&s->settled);
+}
+
 static bool wait_for_work(struct session *s)
 {
 	LOCK_SCOPE(&s->lock);
@@ -262,6 +287,7 @@ static void *run(void *arg)
 
 	while (wait_for_work(s)) {
 		close_dead(s);
+		sync_peers(s);
 		serve_fences(s);
 		reconnect(s);
 		if (s->cfg.xfer->mode != XFER_HTTP && !s->open.rdma &&
@@ -302,6 +328,7 @@ int session_new(const struct session_config *cfg, struct session **out)
 	s->number = 1;
 	pthread_mutex_init(&s->lock, NULL);
 	thread_cond_init(&s->changed);
+	pthread_cond_init(&s->settled, NULL);
 	list_init(&s->fences);
 	list_init(&s->failed);
 	/* Before the first read, so that it already goes the best way. */
@@ -343,6 +370,7 @@ void session_free(struct session *s)
 	for (struct xfer_fence *f; (f = next_fence(s, &dead));)
 		f->done(f);
 	pthread_cond_destroy(&s->changed);
+	pthread_cond_destroy(&s->settled);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
@@ -358,8 +386,9 @@ bool session_offer(struct session *s, struct xfer_span *span, size_t len,
 	if (!r || (s->open.path != XFER_BY_SHM && len < cfg->min_size &&
 		   !cfg->require))
 		return false;
-	if (!s->open.pairs &&
-	    rdma_token(r, span->region, span->at, len, out->token))
+	if (s->open.pairs
+		    ? !rdma_reaches(r, span->region)
+		    : rdma_token(r, span->region, span->at, len, out->token))
 		return false;
 	if (!health_may_offer(&s->health, clock_ms()) && !cfg->require)
 		return false;
@@ -441,6 +470,15 @@ void session_wake(struct session *s, const struct offer *lost)
 		rdma_rc_lost(s->open.rdma);
 	s->awake = true;
 	pthread_cond_signal(&s->changed);
+}
+
+void session_sync(struct session *s, uint64_t version, bool wait)
+{
+	LOCK_SCOPE(&s->lock);
+	s->awake = true;
+	pthread_cond_signal(&s->changed);
+	while (wait && s->holds && (!s->open.rdma || s->synced < version))
+		pthread_cond_wait(&s->settled, &s->lock);
 }
 
 void session_fence(struct session *s, struct xfer_fence *f)

@@ -23,7 +23,8 @@ struct session {
 	bool started;
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	pthread_cond_t changed; /* for the thread */
+	pthread_cond_t settled; /* for those who wait in session_sync */
 
 	/* Under lock. */
 	struct opened open;
@@ -36,7 +37,9 @@ struct session {
 	struct list fences, failed;
 	uint64_t fenced, nfailed, bytes;
 	bool stop, awake;
-	char why[256]; /* for people: why there is none */
+	bool holds;      /* keys may be alive: opening, open or ending */
+	uint64_t synced; /* version of peer memory that the open one knows */
+	char why[256];   /* for people: why there is none */
 
 	/* The thread's own. */
 	struct rdma *dying; /* owned: ended, but somebody is still in it */

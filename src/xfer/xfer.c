@@ -43,6 +43,11 @@ void xfer_fence(struct xfer *x, struct xfer_fence *f)
 	rails_fence(x->rails, f);
 }
 
+void xfer_peers_changed(struct xfer *x, bool wait)
+{
+	rails_sync(x->rails, wait);
+}
+
 unsigned int xfer_get_rails(struct xfer *x, struct xfer_rail out[XFER_RAILS])
 {
 	return rails_describe(x->rails, out);

@@ -53,7 +53,7 @@ void xfer_free(struct xfer *x);
 
 /* Memory to fill: len bytes of a region, from its byte at on. */
 struct xfer_span {
-	char *addr;
+	char *addr; /* NULL: peer memory, where only a NIC can write */
 	size_t len;
 	unsigned int region;
 	size_t at;
@@ -95,8 +95,9 @@ struct xfer_get {
 
 	/*
 	 * Called once, on an event loop.  err is 0 when exactly len bytes
-	 * stand in span, or -errno (-ESTALE: the object was replaced); fence
-	 * tells that span may still be written to.
+	 * stand in span, or -errno (-ESTALE: the object was replaced;
+	 * -EOPNOTSUPP: no NIC can write to that peer memory, and nothing was
+	 * done); fence tells that span may still be written to.
 	 */
 	void (*done)(struct xfer_get *g, int err, bool fence);
 	void *ctx;
@@ -114,6 +115,11 @@ struct xfer_get {
 
 /* Never blocks. */
 void xfer_get_start(struct xfer *x, struct xfer_get *g);
+
+/* The arena's peer memory has changed.  With wait it returns once what was
+ * taken away before may be freed; blocks while sessions are opened or closed,
+ * for some seconds at most. */
+void xfer_peers_changed(struct xfer *x, bool wait);
 
 /* A region whose old key shall die. */
 struct xfer_fence {

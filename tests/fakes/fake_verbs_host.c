@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -269,39 +270,17 @@ static uint32_t take_key(size_t len)
 	return key;
 }
 
-struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *addr, size_t len,
-				uint64_t iova, unsigned int access)
+/* Under fake.lock. */
+static struct ibv_mr *add_mr(struct fake_obj *owner, const struct ibv_mr *want,
+			     uint64_t iova, unsigned int access, bool mapped)
 {
-	const unsigned int remote = IBV_ACCESS_REMOTE_WRITE |
-				    IBV_ACCESS_REMOTE_ATOMIC;
 	struct fake_mr *mr = calloc(1, sizeof(*mr));
-	struct fake_obj *owner;
-	int err;
 
-	LOCK_SCOPE(&fake.lock);
-	owner = fake_find(FAKE_PD, pd, "ibv_reg_mr");
-	err = fake_fails("ibv_reg_mr");
-	if (!err &&
-	    (!owner || !fake_check(!(access & remote) ||
-					   (access & IBV_ACCESS_LOCAL_WRITE),
-				   "ibv_reg_mr: remote writes "
-				   "without local ones")))
-		err = EINVAL;
-	if (!err && !fake_check(addr && len && iova == (uintptr_t)addr,
-				"ibv_reg_mr: %p, %zu bytes", addr, len))
-		err = EINVAL;
-	if (err) {
-		free(mr);
-		errno = err;
-		return NULL;
-	}
-	mr->ibv = (struct ibv_mr){.context = pd->context,
-				  .pd = pd,
-				  .addr = addr,
-				  .length = len,
-				  .rkey = take_key(len)};
-	mr->ibv.lkey = mr->ibv.rkey;
+	mr->ibv = *want;
+	mr->ibv.rkey = mr->ibv.lkey = take_key(want->length);
 	mr->access = access;
+	mr->iova = iova;
+	mr->mapped = mapped;
 	owner->users++;
 	fake_add(&mr->obj, FAKE_MR, owner->ctx, mr);
 	pthread_rwlock_wrlock(&fake.keys_lock);
@@ -310,10 +289,74 @@ struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *addr, size_t len,
 	return &mr->ibv;
 }
 
+/* Under fake.lock: may it be registered?  Its protection domain, or NULL. */
+static struct fake_obj *may_register(struct ibv_pd *pd, unsigned int access,
+				     const char *call)
+{
+	const unsigned int remote = IBV_ACCESS_REMOTE_WRITE |
+				    IBV_ACCESS_REMOTE_ATOMIC;
+	struct fake_obj *owner = fake_find(FAKE_PD, pd, call);
+
+	errno = fake_fails(call);
+	if (errno)
+		return NULL;
+	errno = EINVAL;
+	return owner && fake_check(!(access & remote) ||
+					   (access & IBV_ACCESS_LOCAL_WRITE),
+				   "%s: remote writes without local ones", call)
+		       ? owner
+		       : NULL;
+}
+
+struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *addr, size_t len,
+				uint64_t iova, unsigned int access)
+{
+	const struct ibv_mr want = {
+		.context = pd->context, .pd = pd, .addr = addr, .length = len};
+	struct fake_obj *owner;
+
+	LOCK_SCOPE(&fake.lock);
+	owner = may_register(pd, access, "ibv_reg_mr");
+	if (!owner || !fake_check(addr && len && iova,
+				  "ibv_reg_mr: %p, %zu bytes", addr, len))
+		return NULL;
+	return add_mr(owner, &want, iova, access, false);
+}
+
 struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t len, int access)
 {
 	return ibv_reg_mr_iova2(pd, addr, len, (uintptr_t)addr,
 				(unsigned int)access);
+}
+
+/* Any file that can be mapped is a dma-buf here. */
+struct ibv_mr *ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t len,
+				 uint64_t iova, int fd, int access)
+{
+	struct ibv_mr want = {.context = pd->context, .pd = pd, .length = len};
+	struct fake_obj *owner;
+
+	LOCK_SCOPE(&fake.lock);
+	owner = may_register(pd, (unsigned int)access, "ibv_reg_dmabuf_mr");
+	if (!owner ||
+	    !fake_check(len && iova && !(iova & 4095) && !(offset & 4095),
+			"ibv_reg_dmabuf_mr: %zu bytes", len))
+		return NULL;
+	want.addr = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			 (off_t)offset);
+	return want.addr == MAP_FAILED
+		       ? NULL
+		       : add_mr(owner, &want, iova, (unsigned int)access, true);
+}
+
+char *fake_place(const struct fake_mr *mr, uint64_t addr, size_t len)
+{
+	const uint64_t off = addr - mr->iova;
+
+	return addr >= mr->iova && off <= mr->ibv.length &&
+			       len <= mr->ibv.length - off
+		       ? (char *)mr->ibv.addr + off
+		       : NULL;
 }
 
 /* Returns when no write goes on under it. */
@@ -327,6 +370,8 @@ void fake_kill_key(struct fake_mr *mr)
 			--fake.nold_keys * sizeof(fake.old_keys[0]));
 	fake.old_keys[fake.nold_keys].key = mr->ibv.rkey;
 	fake.old_keys[fake.nold_keys++].len = mr->ibv.length;
+	if (mr->mapped)
+		munmap(mr->ibv.addr, mr->ibv.length);
 }
 
 int ibv_dereg_mr(struct ibv_mr *ibv)
@@ -350,11 +395,8 @@ int ibv_dereg_mr(struct ibv_mr *ibv)
 
 /* Two servers may write to one place at a time, as NICs do: bytes of either are
  * there then, and no thread is at fault. */
-static void land(uint64_t addr, const void *data, size_t len)
+static void land(char *to, const void *data, size_t len)
 {
-	/* The address is a number on purpose: it came over a wire. */
-	char *to = (char *)(uintptr_t)addr;
-
 #ifdef __SANITIZE_THREAD__
 	for (size_t i = 0; i < len; i++)
 		__atomic_store_n(to + i, ((const char *)data)[i],
@@ -369,15 +411,15 @@ int fake_verbs_remote_write(uint32_t rkey, uint64_t addr, const void *data,
 {
 	const struct fake_mr *mr;
 	int err = -EACCES;
+	char *to = NULL;
 
 	pthread_rwlock_rdlock(&fake.keys_lock);
 	mr = fake.keys[rkey % FAKE_KEYS];
 	if (mr && mr->ibv.rkey == rkey &&
-	    (mr->access & IBV_ACCESS_REMOTE_WRITE) &&
-	    addr >= (uintptr_t)mr->ibv.addr &&
-	    addr - (uintptr_t)mr->ibv.addr <= mr->ibv.length &&
-	    len <= mr->ibv.length - (addr - (uintptr_t)mr->ibv.addr)) {
-		land(addr, data, len);
+	    (mr->access & IBV_ACCESS_REMOTE_WRITE))
+		to = fake_place(mr, addr, len);
+	if (to) {
+		land(to, data, len);
 		err = 0;
 	}
 	pthread_rwlock_unlock(&fake.keys_lock);

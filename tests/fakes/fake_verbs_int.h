@@ -55,7 +55,11 @@ struct fake_mr {
 	struct ibv_mr ibv;
 	struct fake_obj obj;
 	unsigned int access;
+	uint64_t iova; /* of ibv.addr */
+	bool mapped;   /* ibv.addr is our mapping of a dma-buf */
 };
+/* Where an address under the key lies here; NULL outside of it. */
+char *fake_place(const struct fake_mr *mr, uint64_t addr, size_t len);
 
 struct fake_channel {
 	struct ibv_comp_channel ibv;

@@ -18,12 +18,9 @@
 static struct fake_mr *key_of(uint32_t key, uint64_t addr, size_t len)
 {
 	struct fake_mr *mr = fake.keys[key % FAKE_KEYS];
-	uint64_t off;
 
-	if (!mr || mr->ibv.rkey != key || addr < (uintptr_t)mr->ibv.addr)
-		return NULL;
-	off = addr - (uintptr_t)mr->ibv.addr;
-	return off <= mr->ibv.length && len <= mr->ibv.length - off ? mr : NULL;
+	return mr && mr->ibv.rkey == key && fake_place(mr, addr, len) ? mr
+								      : NULL;
 }
 
 static bool port_has(const struct fake_qp *qp, const union ibv_gid *gid)
@@ -99,8 +96,9 @@ static void advance(struct fake_qp *from, struct fake_qp *to, uint32_t len)
 
 static void move(const struct fake_send *s)
 {
+	const struct fake_mr *mr = key_of(s->rkey, s->addr, s->sge.length);
 	char *local = (char *)(uintptr_t)s->sge.addr;
-	char *remote = (char *)(uintptr_t)s->addr;
+	char *remote = fake_place(mr, s->addr, s->sge.length);
 
 	if (s->opcode == IBV_WR_RDMA_READ)
 		memcpy(local, remote, s->sge.length);

@@ -25,7 +25,7 @@ struct xfer {
 	struct xfer_get *gets[MAX_GETS];
 	struct list fences;
 	struct fake_stats stats;
-	bool stop;
+	bool stop, reaches;
 };
 
 /* The eight bytes at 8 * i of an object. */
@@ -92,6 +92,17 @@ struct fake_stats fake_xfer_stats(struct xfer *x)
 	return x->stats;
 }
 
+static char *peer_addr(const struct xfer *x, unsigned int i, size_t *len)
+{
+	struct peermem_region r;
+	bool there;
+
+	peermem_get(x->arena->peers, i, &r, &there);
+	assert(there);
+	*len = r.len;
+	return (char *)(uintptr_t)r.addr;
+}
+
 static char *region_addr(const struct xfer *x, unsigned int region, size_t *len)
 {
 	for (unsigned int i = 0; i < x->arena->nruns; i++) {
@@ -103,7 +114,35 @@ static char *region_addr(const struct xfer *x, unsigned int region, size_t *len)
 		}
 		region -= (unsigned int)r->count;
 	}
-	abort();
+	return peer_addr(x, region, len);
+}
+
+/* Where a get's bytes go. */
+static char *span_addr(const struct xfer *x, const struct xfer_get *g)
+{
+	size_t len;
+
+	return region_addr(x, g->span.region, &len) + g->span.at;
+}
+
+void fake_xfer_reach_peers(struct xfer *x, bool reaches)
+{
+	LOCK_SCOPE(&x->lock);
+	x->reaches = reaches;
+}
+
+void xfer_peers_changed(struct xfer *x, bool wait)
+{
+	(void)x;
+	(void)wait;
+}
+
+/* Is it for peer memory that no NIC reaches? */
+static bool is_unreached(struct xfer *x, const struct xfer_get *g)
+{
+	LOCK_SCOPE(&x->lock);
+	x->stats.peer_gets += !g->span.addr && x->reaches;
+	return !g->span.addr && !x->reaches;
 }
 
 void xfer_get_start(struct xfer *x, struct xfer_get *g)
@@ -112,8 +151,12 @@ void xfer_get_start(struct xfer *x, struct xfer_get *g)
 
 	assert(g->len > 0 && g->len <= g->span.len);
 	assert(g->off + g->len <= g->object_len);
-	assert(g->span.addr ==
-	       region_addr(x, g->span.region, &len) + g->span.at);
+	if (is_unreached(x, g)) {
+		g->done(g, -EOPNOTSUPP, false);
+		return;
+	}
+	region_addr(x, g->span.region, &len);
+	assert(!g->span.addr || g->span.addr == span_addr(x, g));
 	assert(g->span.at + g->span.len <= len);
 	LOCK_SCOPE(&x->lock);
 	assert(x->stats.waiting < MAX_GETS);
@@ -160,9 +203,9 @@ static void put_back(struct xfer *x, struct xfer_get *g)
 	x->stats.no_memory++;
 }
 
-static void fill(const struct xfer_get *g)
+static void fill(const struct xfer *x, const struct xfer_get *g)
 {
-	make_bytes(g->etag, g->off, g->span.addr, g->len);
+	make_bytes(g->etag, g->off, span_addr(x, g), g->len);
 }
 
 /* Other memory for a get; it may have none until then. */
@@ -176,10 +219,10 @@ static bool change_memory(struct xfer *x, struct xfer_get *g)
 	return false;
 }
 
-static void spoil(const struct xfer_get *g)
+static void spoil(const struct xfer *x, const struct xfer_get *g)
 {
 	if (!g->has_token || g->replaced)
-		memset(g->span.addr, 0xEE, g->len);
+		memset(span_addr(x, g), 0xEE, g->len);
 }
 
 bool fake_xfer_end(struct xfer *x, unsigned int i, enum fake_outcome how)
@@ -195,7 +238,7 @@ bool fake_xfer_end(struct xfer *x, unsigned int i, enum fake_outcome how)
 	case FAKE_OK:
 		if ((how == FAKE_BODY || lacks) && !change_memory(x, g))
 			return false;
-		fill(g);
+		fill(x, g);
 		g->done(g, 0, false);
 		break;
 	case FAKE_STALE:
@@ -205,7 +248,7 @@ bool fake_xfer_end(struct xfer *x, unsigned int i, enum fake_outcome how)
 		g->done(g, -EACCES, false);
 		break;
 	default:
-		spoil(g);
+		spoil(x, g);
 		g->done(g, -EIO, how == FAKE_FENCE);
 		break;
 	}

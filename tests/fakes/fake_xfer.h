@@ -2,7 +2,8 @@
 /*
  * xfer for tests of the cache: gets and fences queue up, and end as the test
  * says.  Memory whose fence is still to come is scribbled over just before it
- * is fenced, as by a late write of a server.
+ * is fenced, as by a late write of a server.  Peer memory is reached when the
+ * test says so, by its address.
  */
 #ifndef S3RDMAFS_TESTS_FAKE_XFER_H
 #define S3RDMAFS_TESTS_FAKE_XFER_H
@@ -23,10 +24,13 @@ struct fake_stats {
 	unsigned int started, waiting, max_waiting, plain;
 	unsigned int fences_waiting, fences;
 	unsigned int no_memory; /* replace had nothing to give */
+	unsigned int peer_gets; /* begun, into peer memory */
 	uint64_t bytes;         /* asked for */
 };
 
 struct xfer *fake_xfer_new(const struct rdma_arena *arena);
+/* Until then gets into peer memory end at once with -EOPNOTSUPP. */
+void fake_xfer_reach_peers(struct xfer *x, bool reaches);
 /* No get and no fence may be waiting. */
 void fake_xfer_free(struct xfer *x);
 struct fake_stats fake_xfer_stats(struct xfer *x);

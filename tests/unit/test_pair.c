@@ -57,8 +57,8 @@ static int begin(struct meeting *m, unsigned int region)
 		return err;
 	ck_assert_int_eq(token_rc_parse(text, &m->prepare.client), 0);
 	m->ready.cookie = COOKIE;
-	rdma_pair_window(m->pair, region, &m->ready.qpn, &m->ready.addr,
-			 &m->ready.rkey);
+	ck_assert(rdma_pair_window(m->pair, region, &m->ready.qpn,
+				   &m->ready.addr, &m->ready.rkey));
 	return 0;
 }
 
