@@ -65,7 +65,7 @@ void peer_show(struct gpubuf *g, struct block *b)
 				    .dmabuf = r.dmabuf,
 				    .offset = r.offset + at,
 				    .addr = r.addr + at});
-	xfer_peers_changed(g->xfer, false);
+	xfer_peers_shown(g->xfer);
 }
 
 void peer_hide(struct gpubuf *g, struct block *b)
@@ -76,7 +76,7 @@ void peer_hide(struct gpubuf *g, struct block *b)
 		return;
 	for (unsigned int i = 0; i < regions_of(b->len); i++)
 		peermem_set(peers, b->peer + i, NULL);
-	xfer_peers_changed(g->xfer, true);
+	xfer_peers_hidden(g->xfer);
 	b->is_shown = false;
 	peer_close(b);
 }

@@ -98,12 +98,12 @@ void rails_fence(struct rails *r, struct xfer_fence *f)
 	session_fence(r->sessions[f->rail], f);
 }
 
-void rails_sync(struct rails *r, bool wait)
+void rails_sync(struct rails *r, bool hidden)
 {
 	const uint64_t version = peermem_version(r->arena->peers);
 
 	for (unsigned int i = 0; i < r->n; i++)
-		session_sync(r->sessions[i], version, wait);
+		session_sync(r->sessions[i], version, hidden);
 }
 
 void rails_wake(struct rails *r)

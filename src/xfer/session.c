@@ -31,6 +31,7 @@
 #define RETRY_MS 500     /* after a server that did not answer */
 #define REFUSED_MS 30000 /* after one that offers nothing */
 #define REVOKE_MS 1000
+#define SHOW_MS 1000 /* for peer memory to be registered */
 
 static void set_why(struct session *s, const char *why)
 {
@@ -328,7 +329,7 @@ int session_new(const struct session_config *cfg, struct session **out)
 	s->number = 1;
 	pthread_mutex_init(&s->lock, NULL);
 	thread_cond_init(&s->changed);
-	pthread_cond_init(&s->settled, NULL);
+	thread_cond_init(&s->settled);
 	list_init(&s->fences);
 	list_init(&s->failed);
 	/* Before the first read, so that it already goes the best way. */
@@ -472,13 +473,21 @@ void session_wake(struct session *s, const struct offer *lost)
 	pthread_cond_signal(&s->changed);
 }
 
-void session_sync(struct session *s, uint64_t version, bool wait)
+/* Under the lock: a session that is being made has what it began with. */
+static bool is_behind(const struct session *s, uint64_t version, bool hidden)
 {
+	return s->open.rdma ? s->synced < version : hidden && s->holds;
+}
+
+void session_sync(struct session *s, uint64_t version, bool hidden)
+{
+	const uint64_t until = clock_ms() + SHOW_MS;
+
 	LOCK_SCOPE(&s->lock);
 	s->awake = true;
 	pthread_cond_signal(&s->changed);
-	while (wait && s->holds && (!s->open.rdma || s->synced < version))
-		pthread_cond_wait(&s->settled, &s->lock);
+	while (is_behind(s, version, hidden) && (hidden || clock_ms() < until))
+		thread_cond_wait_ms(&s->settled, &s->lock, WATCH_MS);
 }
 
 void session_fence(struct session *s, struct xfer_fence *f)

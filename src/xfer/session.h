@@ -43,9 +43,10 @@ int session_delivered(struct session *s, const struct offer *o,
 struct rdma *session_enter(struct session *s, uint64_t number);
 void session_leave(struct session *s);
 
-/* Peer memory has changed.  With wait it returns once no key of this session is
- * for what was there before that version. */
-void session_sync(struct session *s, uint64_t version, bool wait);
+/* Peer memory has changed.  hidden: returns once no key of this session is for
+ * what was there before that version; else when it knows what is there, or
+ * after a second. */
+void session_sync(struct session *s, uint64_t version, bool hidden);
 
 void session_fence(struct session *s, struct xfer_fence *f);
 

@@ -43,9 +43,14 @@ void xfer_fence(struct xfer *x, struct xfer_fence *f)
 	rails_fence(x->rails, f);
 }
 
-void xfer_peers_changed(struct xfer *x, bool wait)
+void xfer_peers_shown(struct xfer *x)
 {
-	rails_sync(x->rails, wait);
+	rails_sync(x->rails, false);
+}
+
+void xfer_peers_hidden(struct xfer *x)
+{
+	rails_sync(x->rails, true);
 }
 
 unsigned int xfer_get_rails(struct xfer *x, struct xfer_rail out[XFER_RAILS])

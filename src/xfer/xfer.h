@@ -116,10 +116,12 @@ struct xfer_get {
 /* Never blocks. */
 void xfer_get_start(struct xfer *x, struct xfer_get *g);
 
-/* The arena's peer memory has changed.  With wait it returns once what was
- * taken away before may be freed; blocks while sessions are opened or closed,
- * for some seconds at most. */
-void xfer_peers_changed(struct xfer *x, bool wait);
+/* The arena has new peer memory: returns when the sessions that are open know
+ * it, or after a second. */
+void xfer_peers_shown(struct xfer *x);
+/* It has lost some: returns when that may be freed; blocks while sessions are
+ * opened or closed, for some seconds at most. */
+void xfer_peers_hidden(struct xfer *x);
 
 /* A region whose old key shall die. */
 struct xfer_fence {

@@ -131,10 +131,14 @@ void fake_xfer_reach_peers(struct xfer *x, bool reaches)
 	x->reaches = reaches;
 }
 
-void xfer_peers_changed(struct xfer *x, bool wait)
+void xfer_peers_shown(struct xfer *x)
 {
 	(void)x;
-	(void)wait;
+}
+
+void xfer_peers_hidden(struct xfer *x)
+{
+	(void)x;
 }
 
 /* Is it for peer memory that no NIC reaches? */
