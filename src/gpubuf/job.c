@@ -313,6 +313,9 @@ static uint64_t part_end(const struct gpubuf *g, const struct gpubuf_job *j,
 		      (to->region_at + (off - j->lo)) % to->region_len;
 	else
 		end = (off / slot + 1) * slot;
+	/* A pool of two slots must do for what is bounced after all. */
+	if (end - off > slot)
+		end = off + slot;
 	return end < j->hi ? end : j->hi;
 }
 

@@ -8,6 +8,9 @@
  * brings one back, scratch memory takes the key out of the way until the
  * region has found another.
  *
+ * Peer memory has no fixed place: other memory may come to lie across what was
+ * there.  So it is remembered by the pieces of its address space.
+ *
  * While keys are tried the region is in quarantine, so that a write that
  * slips in under a recycled one is read by nobody.
  */
@@ -26,9 +29,10 @@
 #define HELD_MAX 256    /* keys out of the way at a time */
 #define DEAD_MAX 262144 /* pairs remembered; a power of two */
 #define DEAD_PROBES 128 /* places where a pair may stand */
+#define PIECE (2UL << 20)
 
 struct dead_key {
-	uint64_t addr; /* of the region */
+	uint64_t addr; /* of the region, or of a piece */
 	uint32_t key;
 	uint64_t until_ms; /* 0: an empty place */
 };
@@ -50,7 +54,8 @@ struct mem {
 	/* Of regions of peer memory, owned. */
 	struct peer {
 		_Atomic uint64_t iova; /* as it is registered */
-		uint64_t seen;         /* version */
+		uint64_t len;
+		uint64_t seen; /* version; 0: to be done again */
 	} * peers;
 	uint64_t synced; /* version that all have seen */
 	bool told;
@@ -98,10 +103,11 @@ static struct ibv_mr *register_peer(struct mem *m, unsigned int i)
 	if (!mr)
 		tell_unreached(m, errno);
 	atomic_store(&m->peers[i].iova, r.iova);
+	m->peers[i].len = r.len;
 	return mr;
 }
 
-/* 0 without a key only for peer memory. */
+/* 0 without a key only for peer memory.  Nobody is told of the key yet. */
 static int register_region(struct mem *m, unsigned int region)
 {
 	size_t len;
@@ -111,7 +117,6 @@ static int register_region(struct mem *m, unsigned int region)
 			      : register_peer(m, region - m->narena);
 	if (!m->mrs[region])
 		return !addr ? 0 : errno ? -errno : -ENOMEM;
-	atomic_store(&m->rkeys[region], m->mrs[region]->rkey);
 	return 0;
 }
 
@@ -148,20 +153,28 @@ static uint64_t region_addr(const struct mem *m, unsigned int region)
 
 static size_t region_len(const struct mem *m, unsigned int region)
 {
-	size_t len = peermem_len(m->arena->peers);
+	size_t len;
 
-	if (region < m->narena)
-		rdma_region(m->arena, region, &len);
+	if (region >= m->narena)
+		return m->peers[region - m->narena].len;
+	rdma_region(m->arena, region, &len);
 	return len;
 }
 
-/* False when there is no room: too many died lately. */
-static bool remember(struct mem *m, uint32_t key, unsigned int region,
-		     uint64_t now_ms)
+/* The addresses by which its keys are remembered: from the one returned on, in
+ * steps of a piece, below *end. */
+static uint64_t dead_range(const struct mem *m, unsigned int region,
+			   uint64_t *end)
 {
 	const uint64_t addr = region_addr(m, region);
 
-	LOCK_SCOPE(&dead.lock);
+	*end = addr + (region < m->narena ? 1 : region_len(m, region));
+	return region < m->narena ? addr : addr & ~(PIECE - 1);
+}
+
+/* Under dead.lock; false when there is no room. */
+static bool remember_at(uint32_t key, uint64_t addr, uint64_t now_ms)
+{
 	for (unsigned int i = 0; i < DEAD_PROBES; i++) {
 		struct dead_key *d = dead_place(key, addr, i);
 
@@ -173,12 +186,22 @@ static bool remember(struct mem *m, uint32_t key, unsigned int region,
 	return false;
 }
 
-static bool died_lately(const struct mem *m, uint32_t key, unsigned int region,
-			uint64_t now_ms)
+/* False when there is no room: too many died lately. */
+static bool remember(struct mem *m, uint32_t key, unsigned int region,
+		     uint64_t now_ms)
 {
-	const uint64_t addr = region_addr(m, region);
+	uint64_t end, at = dead_range(m, region, &end);
 
 	LOCK_SCOPE(&dead.lock);
+	for (; at < end; at += PIECE)
+		if (!remember_at(key, at, now_ms))
+			return false;
+	return true;
+}
+
+/* Under dead.lock. */
+static bool died_at(uint32_t key, uint64_t addr, uint64_t now_ms)
+{
 	for (unsigned int i = 0; i < DEAD_PROBES; i++) {
 		const struct dead_key *d = dead_place(key, addr, i);
 
@@ -188,30 +211,55 @@ static bool died_lately(const struct mem *m, uint32_t key, unsigned int region,
 	return false;
 }
 
+/* Has the region's present key been of that memory within the hold time? */
+static bool died_lately(const struct mem *m, unsigned int region,
+			uint64_t now_ms)
+{
+	uint64_t end, at = dead_range(m, region, &end);
+
+	LOCK_SCOPE(&dead.lock);
+	for (; at < end; at += PIECE)
+		if (died_at(m->mrs[region]->rkey, at, now_ms))
+			return true;
+	return false;
+}
+
+/* From here on tokens name the key, if there is one and it is a fresh one. */
+static bool publish(struct mem *m, unsigned int region, uint64_t now_ms)
+{
+	if (!m->mrs[region])
+		return true;
+	if (died_lately(m, region, now_ms))
+		return false;
+	atomic_store(&m->rkeys[region], m->mrs[region]->rkey);
+	return true;
+}
+
 /* Registers the region until its key is a fresh one; *nheld is how many keys
  * scratch memory holds meanwhile. */
 static int find_fresh_key(struct mem *m, unsigned int region, uint64_t now_ms,
 			  unsigned int *nheld)
 {
-	const size_t len = region_len(m, region);
 	int err;
 
 	while (*nheld < HELD_MAX) {
 		if (register_region(m, region))
 			return -EAGAIN;
-		if (!m->mrs[region] ||
-		    !died_lately(m, m->mrs[region]->rkey, region, now_ms))
+		if (publish(m, region, now_ms))
 			return 0;
 		err = deregister(m, region);
 		if (err)
 			return err;
 		/* In the hope of the key that was just given back. */
-		m->held[*nheld] = register_at(m, m->scratch, len);
+		m->held[*nheld] = register_at(m, m->scratch,
+					      region_len(m, region));
 		if (!m->held[*nheld])
 			return -EAGAIN;
 		++*nheld;
 	}
-	return -EAGAIN;
+	/* Peer memory can do without a key, and its fence must not wait for a
+	 * kernel that gives scratch memory other keys than it. */
+	return region < m->narena ? -EAGAIN : 0;
 }
 
 /* What scratch memory holds goes back; what cannot be given back is kept by
@@ -228,8 +276,7 @@ static int register_first(struct mem *m, unsigned int region)
 	unsigned int nheld = 0;
 	int err = register_region(m, region);
 
-	if (err || !m->mrs[region] ||
-	    !died_lately(m, m->mrs[region]->rkey, region, clock_ms()))
+	if (err || publish(m, region, clock_ms()))
 		return err;
 	err = deregister(m, region);
 	if (!err)
@@ -254,6 +301,8 @@ int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms)
 	atomic_store(&m->granted[region], false);
 	err = find_fresh_key(m, region, now_ms, &nheld);
 	let_go(m, nheld);
+	if (err && region >= m->narena)
+		m->peers[region - m->narena].seen = 0;
 	return err;
 }
 

@@ -30,8 +30,8 @@ bool mem_window(const struct mem *m, unsigned int region, uint64_t *addr,
 /*
  * Kills the region's key: when it returns 0 the NIC writes to that memory
  * under no key that any token of the region has had within the hold time, and
- * it has a new one (peer memory: if the device can reach it).  -EAGAIN: not now; call again.  Another error: the old key
- * may be alive.
+ * it has a new one (peer memory: if the device can reach it).  -EAGAIN: not
+ * now; call again.  Another error: the old key may be alive.
  */
 int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms);
 

@@ -15,6 +15,12 @@
 #define MAX_GETS 4096
 #define MAX_THREADS 8
 
+/* A window of a get that may still be written to. */
+struct doubt {
+	unsigned int region;
+	size_t at, len;
+};
+
 struct xfer {
 	const struct rdma_arena *arena; /* borrowed */
 	pthread_t threads[MAX_THREADS];
@@ -23,6 +29,8 @@ struct xfer {
 	pthread_mutex_t lock;
 	/* Under lock. */
 	struct xfer_get *gets[MAX_GETS];
+	struct doubt doubts[MAX_GETS];
+	unsigned int ndoubts;
 	struct list fences;
 	struct fake_stats stats;
 	bool stop, reaches;
@@ -138,14 +146,16 @@ void xfer_peers_shown(struct xfer *x)
 
 void xfer_peers_hidden(struct xfer *x)
 {
-	(void)x;
+	const uint64_t version = peermem_version(x->arena->peers);
+
+	LOCK_SCOPE(&x->lock);
+	x->stats.peers_waited = version;
 }
 
 /* Is it for peer memory that no NIC reaches? */
 static bool is_unreached(struct xfer *x, const struct xfer_get *g)
 {
 	LOCK_SCOPE(&x->lock);
-	x->stats.peer_gets += !g->span.addr && x->reaches;
 	return !g->span.addr && !x->reaches;
 }
 
@@ -168,6 +178,7 @@ void xfer_get_start(struct xfer *x, struct xfer_get *g)
 	x->gets[x->stats.waiting++] = g;
 	x->stats.started++;
 	x->stats.plain += g->plain;
+	x->stats.peer_gets += !g->span.addr;
 	x->stats.bytes += g->len;
 	if (x->stats.waiting > x->stats.max_waiting)
 		x->stats.max_waiting = x->stats.waiting;
@@ -212,9 +223,25 @@ static void fill(const struct xfer *x, const struct xfer_get *g)
 	make_bytes(g->etag, g->off, span_addr(x, g), g->len);
 }
 
+/* Is the span still the get's own? */
+static bool has_memory(const struct xfer_get *g)
+{
+	return !g->has_token || g->replaced;
+}
+
+static void add_doubt(struct xfer *x, const struct xfer_get *g)
+{
+	LOCK_SCOPE(&x->lock);
+	assert(x->ndoubts < MAX_GETS);
+	x->doubts[x->ndoubts++] = (struct doubt){g->span.region, g->span.at,
+						 g->len};
+}
+
 /* Other memory for a get; it may have none until then. */
 static bool change_memory(struct xfer *x, struct xfer_get *g)
 {
+	if (has_memory(g))
+		add_doubt(x, g);
 	g->replaced = g->replace(g);
 	if (g->replaced)
 		return true;
@@ -225,8 +252,18 @@ static bool change_memory(struct xfer *x, struct xfer_get *g)
 
 static void spoil(const struct xfer *x, const struct xfer_get *g)
 {
-	if (!g->has_token || g->replaced)
+	if (has_memory(g))
 		memset(span_addr(x, g), 0xEE, g->len);
+}
+
+static void succeed(struct xfer *x, struct xfer_get *g)
+{
+	if (is_unreached(x, g)) {
+		g->done(g, -EOPNOTSUPP, false);
+		return;
+	}
+	fill(x, g);
+	g->done(g, 0, false);
 }
 
 bool fake_xfer_end(struct xfer *x, unsigned int i, enum fake_outcome how)
@@ -242,18 +279,19 @@ bool fake_xfer_end(struct xfer *x, unsigned int i, enum fake_outcome how)
 	case FAKE_OK:
 		if ((how == FAKE_BODY || lacks) && !change_memory(x, g))
 			return false;
-		fill(x, g);
-		g->done(g, 0, false);
+		succeed(x, g);
 		break;
 	case FAKE_STALE:
-		g->done(g, -ESTALE, false);
+		g->done(g, -ESTALE, lacks);
 		break;
 	case FAKE_DENIED:
-		g->done(g, -EACCES, false);
+		g->done(g, -EACCES, lacks);
 		break;
 	default:
 		spoil(x, g);
-		g->done(g, -EIO, how == FAKE_FENCE);
+		if (how == FAKE_FENCE && has_memory(g))
+			add_doubt(x, g);
+		g->done(g, -EIO, how == FAKE_FENCE || lacks);
 		break;
 	}
 	return true;
@@ -273,16 +311,32 @@ static struct xfer_fence *take_fence(struct xfer *x)
 	return f;
 }
 
+/* The last moment at which what was told of the region can land. */
+static void write_late(struct xfer *x, unsigned int region)
+{
+	unsigned int n = 0;
+	size_t len;
+
+	LOCK_SCOPE(&x->lock);
+	for (unsigned int i = 0; i < x->ndoubts; i++) {
+		const struct doubt d = x->doubts[i];
+
+		if (d.region == region)
+			memset(region_addr(x, region, &len) + d.at, 0xEE,
+			       d.len);
+		else
+			x->doubts[n++] = d;
+	}
+	x->ndoubts = n;
+}
+
 bool fake_xfer_end_fence(struct xfer *x)
 {
 	struct xfer_fence *f = take_fence(x);
-	size_t len;
-	char *addr;
 
 	if (!f)
 		return false;
-	addr = region_addr(x, f->region, &len);
-	memset(addr, 0xEE, len);
+	write_late(x, f->region);
 	f->done(f);
 	return true;
 }

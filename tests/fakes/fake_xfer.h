@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * xfer for tests of the cache: gets and fences queue up, and end as the test
- * says.  Memory whose fence is still to come is scribbled over just before it
+ * says.  A window whose fence is still to come is scribbled over just before it
  * is fenced, as by a late write of a server.  Peer memory is reached when the
  * test says so, by its address.
  */
@@ -25,11 +25,13 @@ struct fake_stats {
 	unsigned int fences_waiting, fences;
 	unsigned int no_memory; /* replace had nothing to give */
 	unsigned int peer_gets; /* begun, into peer memory */
+	uint64_t peers_waited;  /* version that somebody has last waited for */
 	uint64_t bytes;         /* asked for */
 };
 
 struct xfer *fake_xfer_new(const struct rdma_arena *arena);
-/* Until then gets into peer memory end at once with -EOPNOTSUPP. */
+/* Until then, and when that is over, gets into peer memory end with
+ * -EOPNOTSUPP; those that begin, at once. */
 void fake_xfer_reach_peers(struct xfer *x, bool reaches);
 /* No get and no fence may be waiting. */
 void fake_xfer_free(struct xfer *x);

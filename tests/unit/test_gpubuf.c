@@ -1,104 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leases, runs, handles and their parts, over a fake xfer. */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
+#include "fake_maps.h"
 
-#include "base/clock.h"
-#include "base/log.h"
-#include "fake_xfer.h"
-#include "gpubuf/gpubuf_int.h"
-#include "scratch.h"
-#include "unit.h"
-
-#define KIB 1024ULL
-#define MIB (1024 * KIB)
-#define ME 1000
-#define OTHER 2000
-
-static struct cache *c;
-static struct xfer *x;
-static struct gpubuf *g;
-static struct gpubuf_owner owner;
-static struct object *object;
-
+/* 14 extents of a slot each; up to ten can be lent. */
 static void setup(void)
 {
-	/* 14 extents of a slot of a MiB each; up to ten can be lent. */
-	const struct cache_config ccfg = {
-		.staging = {.size = 16 * MIB,
-			    .slot = MIB,
-			    .pages = STAGING_SMALL_PAGES}};
-	static char path[128];
-	struct gpubuf_config cfg = {.socket = path, .deadline_ms = 300};
-	char why[256];
-
-	log_set_level(LOG_LEVEL_ERROR);
-	scratch_make();
-	snprintf(path, sizeof(path), "%s/export", scratch);
-	ck_assert_int_eq(cache_new(&ccfg, &c), 0);
-	x = fake_xfer_new(cache_arena(c));
-	cache_start(c, x);
-	cfg.gpus[0].fake = true;
-	cfg.gpus[0].size = 16 * MIB;
-	cfg.ngpus = 1;
-	ck_assert_msg(!gpubuf_new(&cfg, c, x, &g, why, sizeof(why)), "%s", why);
-	gpubuf_owner_init(&owner);
-	object = cache_object_get(c, "b", "k", "e1", 100 * MIB);
-}
-
-/* Whatever happened, nothing is left. */
-static void teardown(void)
-{
-	struct gpubuf_stats s;
-
-	gpubuf_owner_drop(g, &owner);
-	fake_xfer_drain(x);
-	gpubuf_drop(g);
-	gpubuf_get_stats(g, &s);
-	ck_assert_uint_eq(s.handles + s.mapped_bytes + s.waiting + s.busy, 0);
-	ck_assert_uint_eq(s.resident_bytes, 0);
-	ck_assert_uint_eq(s.leased_bytes, 0);
-	ck_assert_uint_eq(s.users, 0);
-	cache_object_put(c, object);
-	cache_stop(c);
-	gpubuf_stop(g);
-	fake_xfer_free(x);
-	gpubuf_free(g);
-	cache_free(c);
-}
-
-struct mapping {
-	struct gpubuf_map m;
-	atomic_int calls;
-	int err;
-};
-
-static void on_done(struct gpubuf_map *m, int err)
-{
-	struct mapping *w = container_of(m, struct mapping, m);
-
-	w->err = err;
-	atomic_fetch_add(&w->calls, 1);
-}
-
-static void begin(struct mapping *w, uid_t uid, enum gpubuf_kind kind,
-		  uint64_t off, uint64_t len, bool nowait)
-{
-	memset(w, 0, sizeof(*w));
-	w->m = (struct gpubuf_map){.owner = &owner,
-				   .object = object,
-				   .caller = {.uid = uid},
-				   .off = off,
-				   .len = len,
-				   .kind = kind,
-				   .nowait = nowait,
-				   .done = on_done};
-	gpubuf_map_start(g, &w->m);
+	maps_start(16 * MIB, 16 * MIB, false);
 }
 
 /* A map whose bytes come without trouble. */
@@ -123,12 +30,6 @@ static bool fits(const struct mapping *w)
 	return fake_bytes_fit("e1", w->m.off,
 			      block_of(w)->extent->addr + w->m.alloc_off,
 			      w->m.valid);
-}
-
-static void end(const struct mapping *w)
-{
-	ck_assert_int_eq(gpubuf_unmap(g, &owner, w->m.handle), 0);
-	ck_assert_int_eq(gpubuf_unmap(g, &owner, w->m.handle), -ENOENT);
 }
 
 static const struct {
@@ -163,13 +64,6 @@ START_TEST(range)
 	end(&b);
 }
 END_TEST
-
-static bool is_zero(const char *p, size_t n)
-{
-	while (n > 0 && p[n - 1] == 0)
-		n--;
-	return n == 0;
-}
 
 /* Every byte of what a user can map is zero or his own. */
 START_TEST(users_lie_apart)
@@ -411,7 +305,7 @@ START_TEST(no_device)
 				  .len = 1,
 				  .kind = nowhere[_i].kind,
 				  .device = nowhere[_i].device,
-				  .done = on_done}};
+				  .done = on_mapped}};
 
 	gpubuf_map_start(g, &w.m);
 	ck_assert_int_eq(w.err, -ENODEV);
@@ -440,7 +334,7 @@ int main(void)
 	Suite *s = suite_create("gpubuf");
 	TCase *tc = tcase_create("all");
 
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, setup, maps_end);
 	ADD_ROWS(tc, range, ranges);
 	tcase_add_test(tc, users_lie_apart);
 	tcase_add_test(tc, memory_changes_hands);
@@ -455,5 +349,5 @@ int main(void)
 	ADD_ROWS(tc, no_device, nowhere);
 	tcase_add_test(tc, stop_ends_who_waits);
 	suite_add_tcase(s, tc);
-	return unit_main(s);
+	return scratch_main(s);
 }
