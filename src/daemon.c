@@ -122,15 +122,26 @@ static void list_gpus(const struct daemon *d, struct gpubuf_config *c)
 	}
 }
 
+/* Could a NIC be told where the pool's pages are, now or later? */
+static bool may_use_nic(const struct daemon *d)
+{
+	const char *mode = d->cfg.transport.mode;
+
+	if (!strcmp(mode, "http") || !strcmp(mode, "shm"))
+		return false;
+	return strcmp(mode, "auto") != 0 || rdma_host_has_nic();
+}
+
 /* What NICs may be told of besides the pool: memory of GPUs. */
 static int make_peers(struct daemon *d)
 {
 	struct gpubuf_config gpus = {.ngpus = 0};
 
 	list_gpus(d, &gpus);
-	return gpus.ngpus ? peermem_new(gpubuf_regions(&gpus), GPUBUF_REGION,
-					&d->peers)
-			  : 0;
+	return gpus.ngpus && may_use_nic(d)
+		       ? peermem_new(gpubuf_regions(&gpus), GPUBUF_REGION,
+				     &d->peers)
+		       : 0;
 }
 
 static int make_cache(struct daemon *d, char *why, size_t cap)
@@ -228,16 +239,6 @@ static int mount_quietly(const struct fs_config *c, struct daemon *d,
 	said[n > 0 ? n : 0] = '\0';
 	said[strcspn(said, "\n")] = '\0';
 	return err;
-}
-
-/* Could a NIC be told where the pool's pages are, now or later? */
-static bool may_use_nic(const struct daemon *d)
-{
-	const char *mode = d->cfg.transport.mode;
-
-	if (!strcmp(mode, "http") || !strcmp(mode, "shm"))
-		return false;
-	return strcmp(mode, "auto") != 0 || rdma_host_has_nic();
 }
 
 static int make_gpubuf(struct daemon *d, char *why, size_t cap)

@@ -21,7 +21,7 @@
 #define TICKETS 4096
 #define OFFERS 64
 #define TICKET_MS 10000
-#define FILLS 64
+#define FILLS 128
 /* Blocks of a GPU: large ones, for a handle cannot go beyond one. */
 #define GPU_BLOCK (256UL << 20)
 #define GPU_BLOCKS_MIN 8
@@ -239,9 +239,11 @@ size_t gpu_block_len(uint64_t size); /* of a pool */
 unsigned int gpu_blocks(uint64_t size);
 /* Its regions; once. */
 void peer_number(struct gpubuf *g, struct block *b);
-/* The block's memory is new, is about to be freed: blocks until no NIC has it. */
+/* The block's memory is new.  Before it is wiped: a NIC's first key for it may
+ * be one that a server still has. */
 void peer_show(struct gpubuf *g, struct block *b);
-void peer_hide(struct gpubuf *g, struct block *b);
+/* Before it is freed: waits until no NIC has it.  False: one still has. */
+bool peer_hide(struct gpubuf *g, struct block *b);
 void peer_close(struct block *b);
 
 /* copier.c */

@@ -166,7 +166,6 @@ static bool is_ours_alone(int fd)
 static int renew(struct gpubuf *g, struct block *b)
 {
 	struct gpu *u = b->dev->gpu;
-	int err;
 
 	if (b->dev->kind == GPUBUF_HOST) {
 		if (b->extent->dirty)
@@ -177,7 +176,8 @@ static int renew(struct gpubuf *g, struct block *b)
 		return b->fd < 0 ? b->fd : 0;
 	}
 	if (b->used) {
-		peer_hide(g, b);
+		if (!peer_hide(g, b))
+			return -EAGAIN;
 		u->ops->free(u, &b->mem);
 		b->mem = (struct gpu_mem){.len = 0};
 		b->used = false;
@@ -187,10 +187,8 @@ static int renew(struct gpubuf *g, struct block *b)
 		return -ENOMEM;
 	}
 	b->used = true;
-	err = u->ops->wipe(u, b->mem.addr, b->mem.len);
-	if (!err)
-		peer_show(g, b);
-	return err;
+	peer_show(g, b);
+	return u->ops->wipe(u, b->mem.addr, b->mem.len);
 }
 
 static void close_reader(struct block *b)

@@ -68,17 +68,19 @@ void peer_show(struct gpubuf *g, struct block *b)
 	xfer_peers_shown(g->xfer);
 }
 
-void peer_hide(struct gpubuf *g, struct block *b)
+bool peer_hide(struct gpubuf *g, struct block *b)
 {
 	struct peermem *peers = cache_arena(g->cache)->peers;
 
 	if (!b->is_shown)
-		return;
+		return true;
 	for (unsigned int i = 0; i < regions_of(b->len); i++)
 		peermem_set(peers, b->peer + i, NULL);
-	xfer_peers_hidden(g->xfer);
+	if (!xfer_peers_hidden(g->xfer))
+		return false;
 	b->is_shown = false;
 	peer_close(b);
+	return true;
 }
 
 void peer_close(struct block *b)

@@ -254,7 +254,7 @@ static int find_fresh_key(struct mem *m, unsigned int region, uint64_t now_ms,
 		m->held[*nheld] = register_at(m, m->scratch,
 					      region_len(m, region));
 		if (!m->held[*nheld])
-			return -EAGAIN;
+			break;
 		++*nheld;
 	}
 	/* Peer memory can do without a key, and its fence must not wait for a
@@ -291,8 +291,10 @@ int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms)
 	int err;
 
 	if (m->mrs[region]) {
-		/* Remembered first: a key that nothing remembers must not die. */
-		if (!remember(m, m->mrs[region]->rkey, region, now_ms))
+		/* Remembered first: a key that was told and that nothing
+		 * remembers must not die. */
+		if (atomic_load(&m->granted[region]) &&
+		    !remember(m, m->mrs[region]->rkey, region, now_ms))
 			return -EAGAIN;
 		err = deregister(m, region);
 		if (err)
@@ -399,7 +401,8 @@ void mem_free(struct mem *m)
 	/* What cannot be deregistered dies with the device's context, which is
 	 * closed next.  What was told to somebody may still be written to, as
 	 * far as he knows. */
-	for (unsigned int i = 0; m->mrs && m->granted && i < m->n; i++) {
+	for (unsigned int i = 0; m->mrs && m->rkeys && m->granted && i < m->n;
+	     i++) {
 		if (m->mrs[i] && atomic_load(&m->granted[i]))
 			remember(m, m->mrs[i]->rkey, i, clock_ms());
 		deregister(m, i);

@@ -5,6 +5,11 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+
+#define SHOW_MS 1000 /* for peer memory to be registered */
+#define HIDE_MS 10000
+
 struct rails {
 	/* Constant after rails_new. */
 	struct xfer_config cfg;
@@ -98,12 +103,16 @@ void rails_fence(struct rails *r, struct xfer_fence *f)
 	session_fence(r->sessions[f->rail], f);
 }
 
-void rails_sync(struct rails *r, bool hidden)
+bool rails_sync(struct rails *r, bool hidden)
 {
 	const uint64_t version = peermem_version(r->arena->peers);
+	const uint64_t until = clock_ms() + (hidden ? HIDE_MS : SHOW_MS);
+	bool all = true;
 
 	for (unsigned int i = 0; i < r->n; i++)
-		session_sync(r->sessions[i], version, hidden);
+		all = session_sync(r->sessions[i], version, hidden, until) &&
+		      all;
+	return all;
 }
 
 void rails_wake(struct rails *r)

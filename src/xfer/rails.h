@@ -20,7 +20,7 @@ bool rails_offer(struct rails *r, struct xfer_span *span, size_t len,
 		 struct offer *out);
 
 void rails_fence(struct rails *r, struct xfer_fence *f);
-void rails_sync(struct rails *r, bool hidden);
+bool rails_sync(struct rails *r, bool hidden);
 void rails_wake(struct rails *r);
 bool rails_were_open(struct rails *r);
 uint64_t rails_fences(struct rails *r, uint64_t *failed);

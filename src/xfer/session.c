@@ -31,7 +31,6 @@
 #define RETRY_MS 500     /* after a server that did not answer */
 #define REFUSED_MS 30000 /* after one that offers nothing */
 #define REVOKE_MS 1000
-#define SHOW_MS 1000 /* for peer memory to be registered */
 
 static void set_why(struct session *s, const char *why)
 {
@@ -479,15 +478,15 @@ static bool is_behind(const struct session *s, uint64_t version, bool hidden)
 	return s->open.rdma ? s->synced < version : hidden && s->holds;
 }
 
-void session_sync(struct session *s, uint64_t version, bool hidden)
+bool session_sync(struct session *s, uint64_t version, bool hidden,
+		  uint64_t until_ms)
 {
-	const uint64_t until = clock_ms() + SHOW_MS;
-
 	LOCK_SCOPE(&s->lock);
 	s->awake = true;
 	pthread_cond_signal(&s->changed);
-	while (is_behind(s, version, hidden) && (hidden || clock_ms() < until))
+	while (is_behind(s, version, hidden) && clock_ms() < until_ms)
 		thread_cond_wait_ms(&s->settled, &s->lock, WATCH_MS);
+	return !is_behind(s, version, hidden);
 }
 
 void session_fence(struct session *s, struct xfer_fence *f)

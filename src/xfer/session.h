@@ -43,10 +43,11 @@ int session_delivered(struct session *s, const struct offer *o,
 struct rdma *session_enter(struct session *s, uint64_t number);
 void session_leave(struct session *s);
 
-/* Peer memory has changed.  hidden: returns once no key of this session is for
- * what was there before that version; else when it knows what is there, or
- * after a second. */
-void session_sync(struct session *s, uint64_t version, bool hidden);
+/* Peer memory has changed.  hidden: returns true once no key of this session is
+ * for what was there before that version; else once it knows what is there.
+ * False: not until then. */
+bool session_sync(struct session *s, uint64_t version, bool hidden,
+		  uint64_t until_ms);
 
 void session_fence(struct session *s, struct xfer_fence *f);
 

@@ -48,9 +48,9 @@ void xfer_peers_shown(struct xfer *x)
 	rails_sync(x->rails, false);
 }
 
-void xfer_peers_hidden(struct xfer *x)
+bool xfer_peers_hidden(struct xfer *x)
 {
-	rails_sync(x->rails, true);
+	return rails_sync(x->rails, true);
 }
 
 unsigned int xfer_get_rails(struct xfer *x, struct xfer_rail out[XFER_RAILS])

@@ -119,9 +119,9 @@ void xfer_get_start(struct xfer *x, struct xfer_get *g);
 /* The arena has new peer memory: returns when the sessions that are open know
  * it, or after a second. */
 void xfer_peers_shown(struct xfer *x);
-/* It has lost some: returns when that may be freed; blocks while sessions are
- * opened or closed, for some seconds at most. */
-void xfer_peers_hidden(struct xfer *x);
+/* It has lost some: returns true when that may be freed, false when a NIC has
+ * not let it go within ten seconds: to be asked again later. */
+bool xfer_peers_hidden(struct xfer *x);
 
 /* A region whose old key shall die. */
 struct xfer_fence {

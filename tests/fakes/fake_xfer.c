@@ -144,12 +144,13 @@ void xfer_peers_shown(struct xfer *x)
 	(void)x;
 }
 
-void xfer_peers_hidden(struct xfer *x)
+bool xfer_peers_hidden(struct xfer *x)
 {
 	const uint64_t version = peermem_version(x->arena->peers);
 
 	LOCK_SCOPE(&x->lock);
 	x->stats.peers_waited = version;
+	return true;
 }
 
 /* Is it for peer memory that no NIC reaches? */
