@@ -308,6 +308,11 @@ int mem_renew(struct mem *m, unsigned int region, uint64_t now_ms)
 	return err;
 }
 
+bool mem_has_key(const struct mem *m, unsigned int region)
+{
+	return atomic_load(&m->rkeys[region]) != 0;
+}
+
 bool mem_window(const struct mem *m, unsigned int region, uint64_t *addr,
 		uint32_t *rkey)
 {

@@ -5,7 +5,7 @@
  * from its dma-buf where there is one, else by its address, for which the
  * kernel needs a driver (nvidia-peermem).
  *
- * mem_window: any thread.  The rest: the session's thread.
+ * mem_has_key, mem_window: any thread.  The rest: the session's thread.
  */
 #ifndef S3RDMAFS_RDMA_MEM_H
 #define S3RDMAFS_RDMA_MEM_H
@@ -23,7 +23,10 @@ int mem_new(struct device *d, const struct rdma_arena *arena, int access,
 	    struct mem **out, char *why, size_t cap);
 void mem_free(struct mem *m);
 
-/* Where a server may write, for a token; false while the region has no key. */
+bool mem_has_key(const struct mem *m, unsigned int region);
+
+/* Where a server may write, for a token: counts as told.  False while the
+ * region has no key. */
 bool mem_window(const struct mem *m, unsigned int region, uint64_t *addr,
 		uint32_t *rkey);
 

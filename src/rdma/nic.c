@@ -65,14 +65,12 @@ int nic_flush(struct rdma *r, unsigned int region, size_t off)
 bool nic_reaches(struct rdma *r, unsigned int region)
 {
 	const struct nic *n = to_nic(r);
-	uint64_t addr;
-	uint32_t rkey;
 
 	/* What has to be flushed by a read of the NIC's own cannot be where
 	 * that may not read. */
 	if (n->flush && region >= rdma_regions(r->arena))
 		return false;
-	return mem_window(n->mem, region, &addr, &rkey);
+	return mem_has_key(n->mem, region);
 }
 
 uint64_t nic_sync(struct rdma *r)

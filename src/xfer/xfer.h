@@ -96,8 +96,9 @@ struct xfer_get {
 	/*
 	 * Called once, on an event loop.  err is 0 when exactly len bytes
 	 * stand in span, or -errno (-ESTALE: the object was replaced;
-	 * -EOPNOTSUPP: no NIC can write to that peer memory, and nothing was
-	 * done); fence tells that span may still be written to.
+	 * -EOPNOTSUPP: no NIC can write to that peer memory, of which
+	 * xfer_get_start itself may tell); fence tells that span may still be
+	 * written to.
 	 */
 	void (*done)(struct xfer_get *g, int err, bool fence);
 	void *ctx;

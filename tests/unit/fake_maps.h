@@ -80,6 +80,17 @@ static inline void maps_end(void)
 	peermem_free(peers);
 }
 
+/* How a get may fail, and what the map that waits for it is told. */
+static const struct {
+	enum fake_outcome how;
+	int err;
+} failures[] = {
+	{FAKE_ERROR, -EIO},
+	{FAKE_DENIED, -EACCES},
+	{FAKE_STALE, -ESTALE},
+	{FAKE_FENCE, -EIO},
+};
+
 struct mapping {
 	struct gpubuf_map m;
 	atomic_int calls;

@@ -191,16 +191,6 @@ START_TEST(nobody_waits_for_ever)
 }
 END_TEST
 
-static const struct {
-	enum fake_outcome how;
-	int err;
-} failures[] = {
-	{FAKE_ERROR, -EIO},
-	{FAKE_DENIED, -EACCES},
-	{FAKE_STALE, -ESTALE},
-	{FAKE_FENCE, -EIO},
-};
-
 /* An error is told at once; memory that may still be written to is nobody's
  * until its key is dead. */
 START_TEST(failure)

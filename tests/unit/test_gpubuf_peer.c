@@ -97,16 +97,6 @@ END_TEST
 
 /* ---- how they end ---- */
 
-static const struct {
-	enum fake_outcome how;
-	int err;
-} failures[] = {
-	{FAKE_ERROR, -EIO},
-	{FAKE_DENIED, -EACCES},
-	{FAKE_STALE, -ESTALE},
-	{FAKE_FENCE, -EIO},
-};
-
 static unsigned int runs_on_gpu(void)
 {
 	unsigned int n = 0;
