@@ -165,6 +165,20 @@ int parse_hex(const char *s, unsigned char *out, size_t n)
 	return 0;
 }
 
+size_t format_u64(uint64_t v, char out[21])
+{
+	char tmp[20];
+	size_t n = 0;
+
+	do
+		tmp[n++] = (char)('0' + v % 10);
+	while (v /= 10);
+	for (size_t i = 0; i < n; i++)
+		out[i] = tmp[n - 1 - i];
+	out[n] = '\0';
+	return n;
+}
+
 void format_hex(const unsigned char *in, size_t n, char *out)
 {
 	static const char digits[] = "0123456789abcdef";

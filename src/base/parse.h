@@ -32,6 +32,9 @@ int parse_bool(const char *s, bool *out);
 /* Up to eight hex digits, with or without 0x. */
 int parse_hex32(const char *s, uint64_t *out);
 
+/* Decimal digits and a terminator; how many digits. */
+size_t format_u64(uint64_t v, char out[21]);
+
 /* 2 * n lower- or upper-case digits into n bytes. */
 int parse_hex(const char *s, unsigned char *out, size_t n);
 

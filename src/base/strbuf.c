@@ -41,6 +41,22 @@ static bool grow(struct strbuf *b, size_t n)
 	return true;
 }
 
+void strbuf_reserve(struct strbuf *b, size_t n)
+{
+	if (n > b->max)
+		n = b->max;
+	if (n > b->len && grow(b, n - b->len))
+		b->s[b->len] = '\0';
+}
+
+void strbuf_clear(struct strbuf *b)
+{
+	b->len = 0;
+	b->failed = false;
+	if (b->s)
+		b->s[0] = '\0';
+}
+
 void strbuf_add(struct strbuf *b, const void *data, size_t n)
 {
 	if (!grow(b, n))
@@ -48,11 +64,6 @@ void strbuf_add(struct strbuf *b, const void *data, size_t n)
 	memcpy(b->s + b->len, data, n);
 	b->len += n;
 	b->s[b->len] = '\0';
-}
-
-void strbuf_puts(struct strbuf *b, const char *s)
-{
-	strbuf_add(b, s, strlen(s));
 }
 
 void strbuf_printf(struct strbuf *b, const char *fmt, ...)

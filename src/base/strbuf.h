@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 struct strbuf {
 	char *s; /* owned; NULL while empty, else terminated */
@@ -15,9 +16,19 @@ struct strbuf {
 void strbuf_init(struct strbuf *b, size_t max);
 void strbuf_free(struct strbuf *b);
 
+/* Empty again, and not failed. */
+void strbuf_clear(struct strbuf *b);
+
+/* Makes room for n bytes in all, as far as the limit goes. */
+void strbuf_reserve(struct strbuf *b, size_t n);
+
 /* Each appends, or sets failed; the caller looks at failed once, at the end. */
 void strbuf_add(struct strbuf *b, const void *data, size_t n);
-void strbuf_puts(struct strbuf *b, const char *s);
+/* Inline for the sake of literals, whose length is known then. */
+static inline void strbuf_puts(struct strbuf *b, const char *s)
+{
+	strbuf_add(b, s, strlen(s));
+}
 void strbuf_printf(struct strbuf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

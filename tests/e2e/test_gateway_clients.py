@@ -113,11 +113,15 @@ def aws_multipart_copy(t):
     the source first."""
     need("aws")
     b, big = t.bucket("awscp"), harness.pattern(77, 0, BIG_SIZE)
-    t.s3.store(b, "big", big, Content_Type="text/x", x_amz_meta_a="b")
+    t.s3.store(b, "big", big, Content_Type="text/x", x_amz_meta_a="b",
+               x_amz_tagging="c=d&e%20f=%C3%A9")
     aws(t, "s3", "cp", "s3://%s/big" % b, "s3://%s/copy" % b)
     r = ok(t.s3.get(b, "copy"))
     same(md5(r.body), md5(big))
     same((r["content-type"], r["x-amz-meta-a"]), ("text/x", "b"))
+    same(json.loads(aws(t, "s3api", "get-object-tagging", "--bucket", b,
+                        "--key", "copy"))["TagSet"],
+         [{"Key": "c", "Value": "d"}, {"Key": "e f", "Value": "\u00e9"}])
 
 
 @case
@@ -176,6 +180,15 @@ def aws_s3api(t):
     same(len(r["Deleted"]), 5)
     api("delete-object", "--key", "c")
     same(t.s3.list(b).keys, ["dir/k"])
+    tags = [{"Key": "a b", "Value": "c"}, {"Key": "d", "Value": ""}]
+    api("put-object-tagging", "--key", "dir/k", "--tagging",
+        json.dumps({"TagSet": tags}))
+    same(api("get-object-tagging", "--key", "dir/k")["TagSet"], tags)
+    api("delete-object-tagging", "--key", "dir/k")
+    same(api("get-object-tagging", "--key", "dir/k")["TagSet"], [])
+    api("put-object", "--key", "t", "--body", src, "--tagging", "a=b+c")
+    same(api("get-object-tagging", "--key", "t")["TagSet"],
+         [{"Key": "a", "Value": "b c"}])
 
 
 @case

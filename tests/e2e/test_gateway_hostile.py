@@ -529,14 +529,18 @@ def borderline(outer, inner):
             whole.replace(b"K1", b"K1" + b"<x>" * 50000 + b"</x>" * 50000)]
 
 
-def post(t, b, key, query, doc):
-    """POST the document, in bounded time and without a leak."""
+def send(t, method, b, key, query, doc):
+    """Send the document, in bounded time and without a leak."""
     start = time.monotonic()
-    r = t.s3.call("POST", b, key, query,
+    r = t.s3.call(method, b, key, query,
                   [("Content-MD5", content_md5(doc))], doc)
     assert time.monotonic() - start < WAIT / 4, doc[:60]
     assert b"root:" not in r.body, "a file was shown: %r" % r
     return r
+
+
+def post(t, b, key, query, doc):
+    return send(t, "POST", b, key, query, doc)
 
 
 def post_all(t, b, key, query, docs):
@@ -573,6 +577,42 @@ def xml_to_complete(t):
         for n in range(1, 20001)) + b"</CompleteMultipartUpload>"
     post_all(t, b, "new", [("uploadId", up)], [many])
     ok(t.s3.abort(b, "new", up), 204)
+    well(t, b)
+
+
+@case
+def xml_to_tag(t):
+    """The tags stay what they were, and so does the object."""
+    b = stocked(t)
+    q, tag = [("tagging", None)], b"<Tag><Key>K1</Key><Value>v</Value></Tag>"
+    ok(t.s3.call("PUT", b, "k", q, body=b"<Tagging><TagSet>"
+                 + tag.replace(b"K1", b"stays") + b"</TagSet></Tagging>"))
+
+    def put(doc):
+        r = send(t, "PUT", b, "k", q, doc)
+        assert r.status in (200, 400), (doc[:60], r)
+        keys = ok(t.s3.get(b, "k", q)).texts("TagSet/Tag/Key")
+        assert r.status == 200 or keys == ["stays"], (doc[:60], keys)
+        return r
+
+    inner = b"<TagSet>" + tag + b"</TagSet>"
+    for doc in documents("Tagging", inner):
+        refused(put(doc), 400, "MalformedXML", "BadRequest", "InvalidTag",
+                "InvalidRequest")
+    for n in (11, 20000):
+        refused(put(b"<Tagging><TagSet>" + b"".join(
+            tag.replace(b"K1", b"%d" % i) for i in range(n))
+            + b"</TagSet></Tagging>"), 400, "BadRequest")
+    for size in (1099, 1100, 8192, 8193, MIB):
+        for spot in (b"K1<", b"v<"):
+            refused(put(b"<Tagging>" + inner.replace(
+                spot, b"x" * size + b"<") + b"</Tagging>"), 400,
+                "MalformedXML", "InvalidTag")
+    for doc in borderline("Tagging", inner):
+        put(doc)
+        ok(t.s3.call("PUT", b, "k", q, body=b"<Tagging><TagSet>"
+                     + tag.replace(b"K1", b"stays") + b"</TagSet></Tagging>"))
+    ok(t.s3.call("DELETE", b, "k", q), 204)
     well(t, b)
 
 

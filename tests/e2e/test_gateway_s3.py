@@ -637,7 +637,7 @@ def sub_resources(t):
     t.s3.store(b, "k", DATA)
     each([("GET", "k", "torrent"), ("GET", "k", "legal-hold"),
           ("GET", "k", "retention"), ("PUT", "k", "retention"),
-          ("PUT", "k", "tagging"), ("DELETE", "k", "tagging"),
+          ("POST", "k", "tagging"), ("GET", None, "tagging"),
           ("PUT", "k", "acl"), ("POST", "k", "restore"),
           ("POST", "k", "select"), ("GET", None, "inventory"),
           ("GET", None, "metrics"), ("GET", None, "analytics"),

@@ -4,17 +4,21 @@
 #include "fuzz.h"
 #include "xml_in.h"
 
+static const struct xml_form forms[] = {
+	{.root = "Delete", .item = "Object"},
+	{.root = "CompleteMultipartUpload", .item = "Part"},
+	{.root = "Tagging", .set = "TagSet", .item = "Tag"},
+};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct xml_doc d;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		struct xml_doc d;
 
-	if (!xml_in_parse((const char *)data, size, "Delete", "Object", 8,
-			  &d)) {
+		if (xml_in_parse((const char *)data, size, &forms[i], 8, &d))
+			continue;
 		assert(d.n <= 8);
 		xml_in_free(&d);
 	}
-	if (!xml_in_parse((const char *)data, size, "CompleteMultipartUpload",
-			  "Part", 8, &d))
-		xml_in_free(&d);
 	return 0;
 }

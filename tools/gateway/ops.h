@@ -22,7 +22,11 @@ void op_list_objects_v2(struct request *r);
 /* ops_read.c */
 void op_get_object(struct request *r);
 void op_head_object(struct request *r);
+
+/* ops_tags.c */
 void op_get_tagging(struct request *r);
+void op_put_tagging(struct request *r);
+void op_delete_tagging(struct request *r);
 
 /* ops_write.c */
 void op_put_object(struct request *r);

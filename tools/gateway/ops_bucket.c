@@ -39,12 +39,13 @@ void op_list_buckets(struct request *r)
 /* The body may name a region, which is not looked at, but must be one. */
 static bool is_configuration(const struct strbuf *xml)
 {
+	static const struct xml_form form = {
+		.root = "CreateBucketConfiguration", .item = ""};
 	struct xml_doc doc;
 
 	if (xml->len == 0)
 		return true;
-	if (xml_in_parse(xml->s, xml->len, "CreateBucketConfiguration", "", 0,
-			 &doc))
+	if (xml_in_parse(xml->s, xml->len, &form, 0, &doc))
 		return false;
 	xml_in_free(&doc);
 	return true;

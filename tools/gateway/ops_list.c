@@ -16,6 +16,9 @@
 struct page {
 	bool url, owner;
 	unsigned int count;
+	/* Keys often come in runs of one time: a third of a page's cost. */
+	time_t second;
+	char date[32];
 	struct strbuf keys, prefixes;
 };
 
@@ -33,7 +36,7 @@ static void add_name(struct strbuf *b, const char *name, bool url)
 static void add_entry(void *ctx, const char *key, const struct store_meta *meta)
 {
 	struct page *p = ctx;
-	char date[32];
+	char size[24];
 
 	p->count++;
 	if (!meta) {
@@ -42,14 +45,22 @@ static void add_entry(void *ctx, const char *key, const struct store_meta *meta)
 		strbuf_puts(&p->prefixes, "</Prefix></CommonPrefixes>");
 		return;
 	}
-	format_iso_date(&meta->mtime, date);
+	if (!p->date[0] || p->second != meta->mtime.tv_sec) {
+		const struct timespec whole = {.tv_sec = meta->mtime.tv_sec};
+
+		format_iso_date(&whole, p->date);
+		p->second = whole.tv_sec;
+	}
+	format_u64(meta->size, size);
 	strbuf_puts(&p->keys, "<Contents><Key>");
 	add_name(&p->keys, key, p->url);
-	strbuf_printf(&p->keys,
-		      "</Key><LastModified>%s</LastModified>"
-		      "<ETag>&quot;%s&quot;</ETag><Size>%llu</Size>"
-		      "<StorageClass>STANDARD</StorageClass>",
-		      date, meta->etag, (unsigned long long)meta->size);
+	strbuf_puts(&p->keys, "</Key><LastModified>");
+	strbuf_puts(&p->keys, p->date);
+	strbuf_puts(&p->keys, "</LastModified><ETag>&quot;");
+	strbuf_puts(&p->keys, meta->etag);
+	strbuf_puts(&p->keys, "&quot;</ETag><Size>");
+	strbuf_puts(&p->keys, size);
+	strbuf_puts(&p->keys, "</Size><StorageClass>STANDARD</StorageClass>");
 	if (p->owner)
 		strbuf_puts(&p->keys,
 			    "<Owner><ID>s3rdma</ID><DisplayName>s3rdma"

@@ -28,15 +28,16 @@ static void add_place(struct request *r)
 
 void op_create_upload(struct request *r)
 {
-	json_t *headers = meta_from_request(r);
 	const char *alg = request_header(r, "x-amz-checksum-algorithm");
+	struct store_meta meta = {0};
 	char id[STORE_UPLOAD_ID];
 	int err;
 
-	if (!headers)
+	if (!meta_from_request(r, &meta))
 		return;
-	err = store_upload_create(r->gw->store, r->bucket, r->key, headers, id);
-	json_decref(headers);
+	err = store_upload_create(r->gw->store, r->bucket, r->key, meta.headers,
+				  meta.tags, id);
+	store_meta_free(&meta);
 	if (err) {
 		reply_errno(r, err);
 		return;
@@ -376,7 +377,8 @@ static bool assemble(struct request *r, const struct store_upload *u,
 static void complete(struct request *r, const struct store_upload *u,
 		     const struct xml_doc *doc)
 {
-	struct store_meta meta = {.headers = json_incref(u->headers)};
+	struct store_meta meta = {.headers = json_incref(u->headers),
+				  .tags = json_incref(u->tags)};
 	const struct store_condition cond = {
 		.if_none = request_header(r, "if-none-match") != NULL,
 		.if_match = request_header(r, "if-match")};
@@ -408,14 +410,16 @@ static void complete(struct request *r, const struct store_upload *u,
 
 void op_complete_upload(struct request *r)
 {
+	static const struct xml_form form = {.root = "CompleteMultipartUpload",
+					     .item = "Part"};
 	struct store_upload u;
 	struct xml_doc doc;
 	int err;
 
 	if (!find(r, &u))
 		return;
-	err = xml_in_parse(strbuf_str(&r->body.xml), r->body.xml.len,
-			   "CompleteMultipartUpload", "Part", MAX_PARTS, &doc);
+	err = xml_in_parse(strbuf_str(&r->body.xml), r->body.xml.len, &form,
+			   MAX_PARTS, &doc);
 	if (err || doc.n == 0)
 		reply_error(r, "MalformedXML",
 			    "The XML you provided was not well-formed or did "
@@ -458,7 +462,8 @@ static void collect_upload(void *ctx, const struct store_upload *u)
 		p->cap = cap;
 	}
 	p->list[p->n] = *u;
-	p->list[p->n++].headers = NULL;
+	p->list[p->n].headers = NULL;
+	p->list[p->n++].tags = NULL;
 }
 
 static int by_key(const void *a, const void *b)

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/parse.h"
@@ -95,6 +94,9 @@ void reply_object_headers(struct request *r, const struct store_meta *meta)
 	if (!fault_wrong_etag(r))
 		reply_header(r, "ETag", "\"%s\"", meta->etag);
 	reply_header(r, "Accept-Ranges", "bytes");
+	if (meta->tags)
+		reply_header(r, "x-amz-tagging-count", "%zu",
+			     json_object_size(meta->tags));
 	if (!json_object_get(meta->headers, "Content-Type"))
 		reply_header(r, "Content-Type", "binary/octet-stream");
 	json_object_foreach(meta->headers, name, value)
@@ -214,24 +216,4 @@ void op_get_object(struct request *r)
 void op_head_object(struct request *r)
 {
 	read_object(r, false);
-}
-
-/* No object has tags here; clients ask before they copy one. */
-void op_get_tagging(struct request *r)
-{
-	struct store_meta meta;
-	int fd;
-	const int err = store_get(r->gw->store, r->bucket, r->key, &fd, &meta);
-
-	if (err) {
-		reply_errno(r, err);
-		return;
-	}
-	close(fd);
-	store_meta_free(&meta);
-	strbuf_puts(&r->out,
-		    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Tagging "
-		    "xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
-		    "<TagSet/></Tagging>");
-	reply_xml(r, 200);
 }

@@ -48,7 +48,7 @@ static const char *strip_chunked(const char *v, char *buf, size_t cap)
 	return buf;
 }
 
-json_t *meta_from_request(struct request *r)
+json_t *headers_from_request(struct request *r)
 {
 	json_t *o = json_object();
 	size_t total = 0;
@@ -85,6 +85,15 @@ json_t *meta_from_request(struct request *r)
 	return NULL;
 }
 
+bool meta_from_request(struct request *r, struct store_meta *meta)
+{
+	meta->headers = headers_from_request(r);
+	if (meta->headers && tags_from_request(r, &meta->tags))
+		return true;
+	store_meta_free(meta);
+	return false;
+}
+
 /* The condition of a change; false after an error answer. */
 static bool condition(struct request *r, struct store_condition *c)
 {
@@ -119,10 +128,7 @@ void op_put_object(struct request *r)
 	struct store_condition cond;
 	int err;
 
-	if (!condition(r, &cond))
-		return;
-	meta.headers = meta_from_request(r);
-	if (!meta.headers)
+	if (!condition(r, &cond) || !meta_from_request(r, &meta))
 		return;
 	keep_checksum(r, meta.headers);
 	format_hex(r->body.md5_digest, 16, meta.etag);
@@ -198,6 +204,39 @@ static bool is_vain_copy(struct request *r, bool replace)
 	       !strcmp(bucket, r->bucket) && !strcmp(key, r->key);
 }
 
+/* COPY, which is also meant by nothing, or REPLACE; false after an error
+ * answer. */
+static bool directive(struct request *r, const char *what, bool *replace)
+{
+	const char *v;
+	char name[48];
+
+	snprintf(name, sizeof(name), "x-amz-%s-directive", what);
+	v = request_header(r, name);
+	*replace = v && !strcmp(v, "REPLACE");
+	if (!v || *replace || !strcmp(v, "COPY"))
+		return true;
+	reply_error(r, "InvalidArgument", "Unknown %s directive.", what);
+	return false;
+}
+
+/* What the copy does not have of its source. */
+static bool replace_meta(struct request *r, struct store_meta *meta,
+			 bool headers, bool tags)
+{
+	if (headers) {
+		json_decref(meta->headers);
+		meta->headers = headers_from_request(r);
+		if (!meta->headers)
+			return false;
+	}
+	if (!tags)
+		return true;
+	json_decref(meta->tags);
+	meta->tags = NULL;
+	return tags_from_request(r, &meta->tags);
+}
+
 static int copy_whole(struct request *r, int fd, uint64_t size)
 {
 	const int err = store_tmp_new(r->gw->store, &r->body.tmp);
@@ -220,44 +259,38 @@ static void copy_result(struct request *r, const struct store_meta *meta)
 	reply_xml(r, 200);
 }
 
+static void copy(struct request *r, int fd, struct store_meta *meta,
+		 const struct store_condition *cond)
+{
+	int err = copy_whole(r, fd, meta->size);
+
+	if (!err)
+		err = store_publish(r->gw->store, &r->body.tmp, r->bucket,
+				    r->key, meta, cond);
+	if (err)
+		reply_errno(r, err);
+	else
+		copy_result(r, meta);
+}
+
 void op_copy_object(struct request *r)
 {
-	const char *directive = request_header(r, "x-amz-metadata-directive");
-	const bool replace = directive && !strcmp(directive, "REPLACE");
 	AUTO_CLOSE int fd = -1;
-	struct store_meta meta;
 	struct store_condition cond;
-	int err;
+	struct store_meta meta;
+	bool headers, tags;
 
-	if (directive && !replace && strcmp(directive, "COPY") != 0) {
-		reply_error(r, "InvalidArgument",
-			    "Unknown metadata directive.");
+	if (!directive(r, "metadata", &headers) ||
+	    !directive(r, "tagging", &tags) || !condition(r, &cond) ||
+	    !copy_source_open(r, &fd, &meta))
 		return;
-	}
-	if (!condition(r, &cond) || !copy_source_open(r, &fd, &meta))
-		return;
-	if (is_vain_copy(r, replace)) {
+	if (is_vain_copy(r, headers))
 		reply_error(r, "InvalidRequest",
 			    "This copy request is illegal because it is trying "
 			    "to copy an object to itself without changing the "
 			    "object's metadata.");
-		store_meta_free(&meta);
-		return;
-	}
-	err = copy_whole(r, fd, meta.size);
-	if (!err && replace) {
-		store_meta_free(&meta);
-		meta.headers = meta_from_request(r);
-		if (!meta.headers)
-			return;
-	}
-	if (!err)
-		err = store_publish(r->gw->store, &r->body.tmp, r->bucket,
-				    r->key, &meta, &cond);
-	if (err)
-		reply_errno(r, err);
-	else
-		copy_result(r, &meta);
+	else if (replace_meta(r, &meta, headers, tags))
+		copy(r, fd, &meta, &cond);
 	store_meta_free(&meta);
 }
 
@@ -297,6 +330,8 @@ static void delete_one(struct request *r, const struct xml_item *it, bool quiet)
 
 void op_delete_objects(struct request *r)
 {
+	static const struct xml_form form = {.root = "Delete",
+					     .item = "Object"};
 	const int exists = store_bucket_check(r->gw->store, r->bucket);
 	struct xml_doc doc;
 	bool ok;
@@ -306,8 +341,8 @@ void op_delete_objects(struct request *r)
 		reply_errno(r, exists);
 		return;
 	}
-	err = xml_in_parse(strbuf_str(&r->body.xml), r->body.xml.len, "Delete",
-			   "Object", MAX_DELETE, &doc);
+	err = xml_in_parse(strbuf_str(&r->body.xml), r->body.xml.len, &form,
+			   MAX_DELETE, &doc);
 	ok = !err && doc.n > 0;
 	for (size_t i = 0; ok && i < doc.n; i++)
 		ok = doc.items[i].key[0] != '\0';

@@ -186,9 +186,16 @@ void body_free(struct request *r);
 void format_http_date(time_t t, char out[32]);
 void format_iso_date(const struct timespec *t, char out[32]);
 
-/* The headers of an object that the request asks to keep.  NULL after an
- * error answer. */
-json_t *meta_from_request(struct request *r);
+/* The headers that the request asks to keep with an object, owned.  NULL after
+ * an error answer. */
+json_t *headers_from_request(struct request *r);
+
+/* The tags that it asks for, owned; NULL for none.  False after an error
+ * answer. */
+bool tags_from_request(struct request *r, json_t **out);
+
+/* Both into an empty meta. */
+bool meta_from_request(struct request *r, struct store_meta *meta);
 
 /* Waits as long, in steps that end when the server does. */
 void gateway_sleep_ms(uint64_t ms);

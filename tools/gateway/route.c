@@ -87,6 +87,11 @@ static const struct {
 	{"HEAD", OBJECT, NULL, NULL, {"HeadObject", BODY_NONE, op_head_object}},
 	{"PUT",
 	 OBJECT,
+	 "tagging",
+	 NULL,
+	 {"PutObjectTagging", BODY_XML, op_put_tagging}},
+	{"PUT",
+	 OBJECT,
 	 "partNumber",
 	 "x-amz-copy-source",
 	 {"UploadPartCopy", BODY_NONE, op_upload_part_copy}},
@@ -118,13 +123,18 @@ static const struct {
 	 {"AbortMultipartUpload", BODY_NONE, op_abort_upload}},
 	{"DELETE",
 	 OBJECT,
+	 "tagging",
+	 NULL,
+	 {"DeleteObjectTagging", BODY_NONE, op_delete_tagging}},
+	{"DELETE",
+	 OBJECT,
 	 NULL,
 	 NULL,
 	 {"DeleteObject", BODY_NONE, op_delete_object}},
 };
 
-/* Sub-resources that exist at S3 and not here: answering them with another
- * operation would be a silent lie. */
+/* Sub-resources that exist at S3 and not here, or only where a row needs them:
+ * answering them with another operation would be a silent lie. */
 static const char *const not_ours[] = {
 	"accelerate",
 	"acl",
@@ -184,6 +194,16 @@ static bool route_own(struct request *r)
 	return false;
 }
 
+static bool is_needed(const char *method, enum place place, const char *param)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		if (table[i].place == place && table[i].need &&
+		    !strcmp(table[i].method, method) &&
+		    !strcmp(table[i].need, param))
+			return true;
+	return false;
+}
+
 bool route(struct request *r)
 {
 	const enum place place = !r->bucket[0] ? SERVICE
@@ -194,8 +214,7 @@ bool route(struct request *r)
 		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(not_ours); i++) {
 		if (!request_param(r, not_ours[i]) ||
-		    (!strcmp(not_ours[i], "tagging") && place == OBJECT &&
-		     !strcmp(r->method, "GET")))
+		    is_needed(r->method, place, not_ours[i]))
 			continue;
 		reply_error(r, "NotImplemented",
 			    "A header or query you provided implies "

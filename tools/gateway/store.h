@@ -3,8 +3,8 @@
  * Objects as files under a root folder.
  *
  * A bucket is a folder of the root, an object a file in it; an object's
- * headers, ETag and checksums are an extended attribute of its file, so that
- * data and metadata appear by one rename.  Keys that no path can hold lie
+ * headers, tags, ETag and checksums are an extended attribute of its file, so
+ * that data and metadata appear by one rename.  Keys that no path can hold lie
  * under ROOT/.s3rdma/odd/BUCKET by the hash of their name, which the attribute
  * spells out.  No path is ever resolved through a symbolic link or out of the
  * bucket's folder.
@@ -32,6 +32,7 @@ struct store_meta {
 	struct timespec mtime;
 	char etag[STORE_ETAG_MAX]; /* without quotes */
 	json_t *headers; /* owned; name -> value, answered as they stand */
+	json_t *tags;    /* owned; key -> value, or NULL for none */
 };
 
 void store_meta_free(struct store_meta *m);
@@ -84,6 +85,12 @@ int store_publish(struct store *s, struct store_tmp *t, const char *bucket,
 int store_delete(struct store *s, const char *bucket, const char *key,
 		 const struct store_condition *cond);
 
+/* Gives an object these tags (borrowed; none when empty or NULL) in place of
+ * its own, at once and whole.  Nothing else of it changes.  -E2BIG when the
+ * file system has no room for them; the old ones then stay. */
+int store_set_tags(struct store *s, const char *bucket, const char *key,
+		   json_t *tags);
+
 struct store_list {
 	const char *prefix;
 	const char *delimiter; /* "" for none */
@@ -109,12 +116,14 @@ struct store_upload {
 	char bucket[256];
 	char key[1025];
 	json_t *headers; /* owned */
+	json_t *tags;    /* owned; NULL for none */
 	time_t made;
 };
 void store_upload_free(struct store_upload *u);
 
 int store_upload_create(struct store *s, const char *bucket, const char *key,
-			json_t *headers, char id[STORE_UPLOAD_ID]);
+			json_t *headers, json_t *tags,
+			char id[STORE_UPLOAD_ID]);
 /* -ENOENT when there is no such upload of that key. */
 int store_upload_find(struct store *s, const char *bucket, const char *key,
 		      const char *id, struct store_upload *out);

@@ -3,12 +3,14 @@
 #ifndef S3RDMAFS_GATEWAY_STORE_INT_H
 #define S3RDMAFS_GATEWAY_STORE_INT_H
 
+#include <uthash.h>
 #include <pthread.h>
 
 #include "store.h"
 
 #define STORE_LOCKS 256
 #define STORE_ATTR "user.s3rdma"
+#define STORE_ATTR_MAX 32768 /* more is not written, for it is not read */
 
 /* The odd keys of a bucket, sorted. */
 struct odd_keys {
@@ -69,11 +71,14 @@ int store_meta_write(int fd, const char *key, struct store_meta *meta);
 
 /* The sorted names of a folder; folders end in '/'. */
 struct dir_list {
+	UT_hash_handle hh; /* in the cache */
 	unsigned int refs; /* under the cache's lock */
 	char *path;
 	struct timespec mtime;
 	size_t n;
 	char **names;
+	struct dir_meta
+		*metas; /* owned, beside names; under the cache's lock */
 };
 struct dir_cache *dir_cache_new(void);
 void dir_cache_free(struct dir_cache *c);
@@ -81,5 +86,9 @@ void dir_cache_free(struct dir_cache *c);
 int dir_cache_get(struct dir_cache *c, int dirfd, const char *path,
 		  struct dir_list **out);
 void dir_cache_put(struct dir_cache *c, struct dir_list *l);
+/* What a listing shows of the file names[at] of the folder, without headers.
+ * -ENOENT when it is gone, or no regular file. */
+int dir_meta_get(struct dir_cache *c, struct dir_list *l, size_t at, int dirfd,
+		 struct store_meta *out);
 
 #endif

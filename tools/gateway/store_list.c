@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Listing in the order of bytes, from any point, without walking what lies
- * before it.
- *
- * A folder's names are sorted with their '/' behind folders, so that a walk
- * in that order meets the keys in order ("a-b" before "a/b").  Sorted folders
- * are kept (dir_cache) as long as the folder's mtime stands: a page of a
- * large listing then costs its own keys and no more.
+ * before it: over sorted folders (store_dirs.c).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,196 +13,12 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "store_int.h"
 
-#define MAX_DEPTH 520   /* components of a 1024-byte key */
-#define CACHE_SLOTS 256 /* folders kept */
+#define MAX_DEPTH 520 /* components of a 1024-byte key */
 #define KEY_CAP \
 	(1024 + 264) /* a key, or a folder whose keys are all too long */
-
-/* ---- sorted folders ---- */
-
-struct dir_cache {
-	pthread_mutex_t lock;
-	/* Under lock. */
-	struct dir_list *slots[CACHE_SLOTS]; /* each holds one reference */
-	unsigned int next;
-};
-
-struct dir_cache *dir_cache_new(void)
-{
-	struct dir_cache *c = calloc(1, sizeof(*c));
-
-	if (c)
-		pthread_mutex_init(&c->lock, NULL);
-	return c;
-}
-
-static void free_list(struct dir_list *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		free(l->names[i]);
-	free(l->names);
-	free(l->path);
-	free(l);
-}
-
-static void put_locked(struct dir_list *l)
-{
-	if (--l->refs == 0)
-		free_list(l);
-}
-
-void dir_cache_free(struct dir_cache *c)
-{
-	if (!c)
-		return;
-	for (int i = 0; i < CACHE_SLOTS; i++)
-		if (c->slots[i])
-			put_locked(c->slots[i]);
-	pthread_mutex_destroy(&c->lock);
-	free(c);
-}
-
-void dir_cache_put(struct dir_cache *c, struct dir_list *l)
-{
-	LOCK_SCOPE(&c->lock);
-	put_locked(l);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool add_name(struct dir_list *l, size_t *cap, const char *name,
-		     bool is_dir)
-{
-	char *s;
-
-	if (l->n == *cap) {
-		const size_t more = *cap ? 2 * *cap : 64;
-		char **names = realloc(l->names, more * sizeof(*names));
-
-		if (!names)
-			return false;
-		l->names = names;
-		*cap = more;
-	}
-	if (asprintf(&s, "%s%s", name, is_dir ? "/" : "") < 0)
-		return false;
-	l->names[l->n++] = s;
-	return true;
-}
-
-static int read_names(int fd, struct dir_list *l)
-{
-	DIR *d = fdopendir(fd);
-	struct dirent *e;
-	size_t cap = 0;
-	int err = 0;
-
-	if (!d) {
-		close(fd);
-		return -errno;
-	}
-	while (!err && (e = readdir(d))) {
-		unsigned char type = e->d_type;
-		struct stat st;
-
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		if (type == DT_UNKNOWN &&
-		    !fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
-			type = S_ISDIR(st.st_mode)   ? DT_DIR
-			       : S_ISREG(st.st_mode) ? DT_REG
-						     : DT_UNKNOWN;
-		if ((type == DT_REG || type == DT_DIR) &&
-		    !add_name(l, &cap, e->d_name, type == DT_DIR))
-			err = -ENOMEM;
-	}
-	closedir(d);
-	if (l->n)
-		qsort(l->names, l->n, sizeof(*l->names), by_name);
-	return err;
-}
-
-static struct dir_list *find(struct dir_cache *c, const char *path,
-			     const struct timespec *mtime)
-{
-	LOCK_SCOPE(&c->lock);
-	for (int i = 0; i < CACHE_SLOTS; i++) {
-		struct dir_list *l = c->slots[i];
-
-		if (l && !strcmp(l->path, path) &&
-		    l->mtime.tv_sec == mtime->tv_sec &&
-		    l->mtime.tv_nsec == mtime->tv_nsec) {
-			l->refs++;
-			return l;
-		}
-	}
-	return NULL;
-}
-
-static void keep(struct dir_cache *c, struct dir_list *l)
-{
-	LOCK_SCOPE(&c->lock);
-	unsigned int at = c->next;
-
-	for (unsigned int i = 0; i < CACHE_SLOTS; i++)
-		if (c->slots[i] && !strcmp(c->slots[i]->path, l->path))
-			at = i;
-	if (at == c->next)
-		c->next = (c->next + 1) % CACHE_SLOTS;
-	if (c->slots[at])
-		put_locked(c->slots[at]);
-	c->slots[at] = l;
-	l->refs++;
-}
-
-/* The file system's clock ticks slowly: a folder that changed just now may
- * change again without a new mtime. */
-static bool is_settled(const struct timespec *mtime)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (now.tv_sec - mtime->tv_sec) * 1000 +
-		       (now.tv_nsec - mtime->tv_nsec) / 1000000 >
-	       50;
-}
-
-int dir_cache_get(struct dir_cache *c, int dirfd, const char *path,
-		  struct dir_list **out)
-{
-	struct dir_list *l;
-	struct stat st;
-	int err, fd;
-
-	if (fstat(dirfd, &st))
-		return -errno;
-	l = find(c, path, &st.st_mtim);
-	if (l) {
-		*out = l;
-		return 0;
-	}
-	l = calloc(1, sizeof(*l));
-	if (!l)
-		return -ENOMEM;
-	l->refs = 1;
-	l->mtime = st.st_mtim;
-	l->path = strdup(path);
-	fd = store_openat(dirfd, ".", O_RDONLY | O_DIRECTORY);
-	err = !l->path ? -ENOMEM : fd < 0 ? fd : read_names(fd, l);
-	if (err) {
-		free_list(l);
-		return err;
-	}
-	if (is_settled(&l->mtime))
-		keep(c, l);
-	*out = l;
-	return 0;
-}
 
 /* ---- a walk over the plain keys ---- */
 
@@ -382,7 +192,11 @@ static int merge_next(struct merge *m)
 {
 	char now[KEY_CAP];
 
-	snprintf(now, sizeof(now), "%s", merge_key(m));
+	if (m->plain == 0 && !m->has_odd) {
+		m->plain = next_plain(&m->w);
+		return m->plain < 0 ? m->plain : 0;
+	}
+	text_copy(now, sizeof(now), merge_key(m));
 	if (m->plain == 0 && !strcmp(m->w.path, now))
 		m->plain = next_plain(&m->w);
 	if (m->has_odd && !strcmp(m->odd, now))
@@ -405,6 +219,21 @@ static size_t rolls_up(const struct store_list *l, const char *key)
 static void behind(char *out, size_t cap, const char *s, size_t n)
 {
 	snprintf(out, cap, "%.*s\xff", (int)n, s);
+}
+
+/* The plain key that the walk stands at, from what is known of its file. */
+static int give_plain(struct walk *w, const struct store_list *l, bool *given)
+{
+	const struct level *top = &w->levels[w->depth - 1];
+	struct store_meta meta;
+	const int err = dir_meta_get(w->s->cache, top->list, top->at - 1,
+				     top->fd, &meta);
+
+	*given = !err;
+	if (err)
+		return err == -ENOENT || err == -EACCES ? 0 : err;
+	l->each(l->ctx, w->path, &meta);
+	return 0;
 }
 
 static int give_key(struct store *s, const char *bucket,
@@ -470,10 +299,12 @@ static int list_merged(struct merge *m, const char *bucket,
 		} else {
 			char name[KEY_CAP];
 
-			snprintf(name, sizeof(name), "%s", key);
-			err = give_key(m->w.s, bucket, l, name, &given);
+			text_copy(name, sizeof(name), key);
+			err = key == m->w.path ? give_plain(&m->w, l, &given)
+					       : give_key(m->w.s, bucket, l,
+							  name, &given);
 			if (given)
-				snprintf(last, cap, "%s", name);
+				text_copy(last, cap, name);
 			if (!err)
 				err = merge_next(m);
 		}

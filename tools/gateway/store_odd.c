@@ -84,7 +84,7 @@ static void insert(struct odd_keys *o, const char *key)
 static json_t *key_of_file(int dir, const char *name)
 {
 	AUTO_CLOSE int fd = store_openat(dir, name, O_RDONLY);
-	char text[16384];
+	char text[STORE_ATTR_MAX];
 	ssize_t n;
 
 	if (fd < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Multipart uploads: ROOT/.s3rdma/uploads/ID holds "upload" (JSON: bucket,
- * key, headers) and the parts as part.NNNNN with their attributes.
+ * key, headers, tags) and the parts as part.NNNNN with their attributes.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,7 +20,8 @@
 void store_upload_free(struct store_upload *u)
 {
 	json_decref(u->headers);
-	u->headers = NULL;
+	json_decref(u->tags);
+	u->headers = u->tags = NULL;
 }
 
 /* An id is used in a path: nothing but our own hex digits. */
@@ -48,7 +49,7 @@ static int write_text(int dir, const char *name, const char *text)
 }
 
 int store_upload_create(struct store *s, const char *bucket, const char *key,
-			json_t *headers, char id[STORE_UPLOAD_ID])
+			json_t *headers, json_t *tags, char id[STORE_UPLOAD_ID])
 {
 	unsigned char raw[16];
 	AUTO_FREE char *text = NULL;
@@ -59,8 +60,8 @@ int store_upload_create(struct store *s, const char *bucket, const char *key,
 	err = store_bucket_check(s, bucket);
 	if (err)
 		return err;
-	o = json_pack("{s:s, s:s, s:O}", "bucket", bucket, "key", key,
-		      "headers", headers);
+	o = json_pack("{s:s, s:s, s:O, s:O*}", "bucket", bucket, "key", key,
+		      "headers", headers, "tags", tags);
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	if (!text)
@@ -105,6 +106,7 @@ static bool load(struct store *s, const char *id, struct store_upload *out)
 	snprintf(out->bucket, sizeof(out->bucket), "%s", bucket);
 	snprintf(out->key, sizeof(out->key), "%s", key);
 	out->headers = json_incref(json_object_get(o, "headers"));
+	out->tags = json_incref(json_object_get(o, "tags"));
 	out->made = st.st_mtim.tv_sec;
 	json_decref(o);
 	return true;
