@@ -19,7 +19,9 @@
 
 const struct config_row config_table[] = {
 	{"endpoint", "urls", CONFIG_LISTED, AT(endpoint.urls), NULL, NULL,
-	 "S3 endpoints, http(s)://host[:port]; several are used in turn"},
+	 "S3 endpoints, http(s)://host[:port]; of several, each request goes "
+	 "where "
+	 "it is expected to be answered first"},
 	{"endpoint", "region", CONFIG_STRING, AT(endpoint.region), "us-east-1",
 	 NULL, "region in the signature"},
 	{"endpoint", "addressing", CONFIG_ENUM, AT(endpoint.addressing), "path",
@@ -61,18 +63,35 @@ const struct config_row config_table[] = {
 	 "GPUs with memory set aside for CUDA handles, and how much"},
 	{"read", "prefetch_max", CONFIG_SIZE, AT(read.prefetch_max), "64MiB",
 	 NULL, "how far ahead of a sequential reader to fetch"},
+	{"read", "files_ahead", CONFIG_UINT, AT(read.files_ahead), "64", NULL,
+	 "so many small files are fetched ahead of who opens a directory's one "
+	 "after the other"},
 	{"read", "kernel_cache", CONFIG_BOOL, AT(read.kernel_cache), "false",
 	 NULL, "use the kernel's page cache instead of direct I/O"},
-	{"metadata", "ttl", CONFIG_DURATION, AT(metadata.ttl), "60s", NULL,
+	{"metadata", "ttl", CONFIG_LIFETIME, AT(metadata.ttl), "60s", NULL,
 	 "how long names and attributes are believed"},
 	{"metadata", "negative_ttl", CONFIG_DURATION, AT(metadata.negative_ttl),
 	 "5s", NULL, "how long a missing name is believed to be missing"},
+	{"metadata", "kernel_ttl", CONFIG_LIFETIME, AT(metadata.kernel_ttl),
+	 "forever", NULL,
+	 "how long at most the kernel keeps them without asking the daemon"},
+	{"metadata", "rules", CONFIG_RULES, AT(metadata.rules), NULL, NULL,
+	 "prefixes whose names are believed longer, or without a listing"},
+	{"metadata", "path", CONFIG_STRING, AT(metadata.path), "auto", NULL,
+	 "where names are kept; none: nowhere; auto: /var/cache/s3rdmafs for "
+	 "root, else under ~/.cache"},
+	{"metadata", "size", CONFIG_SIZE, AT(metadata.size), "8GiB", NULL,
+	 "how large that may become"},
 	{"request", "connect_timeout", CONFIG_DURATION,
 	 AT(request.connect_timeout), "5s", NULL, "for a connection"},
 	{"request", "attempt_timeout", CONFIG_DURATION,
 	 AT(request.attempt_timeout), "30s", NULL, "for one request"},
 	{"request", "deadline", CONFIG_DURATION, AT(request.deadline), "60s",
 	 NULL, "for a read or a look-up with all its retries"},
+	{"request", "hedge_after", CONFIG_DURATION, AT(request.hedge_after),
+	 "200ms", NULL,
+	 "a request that others wait for is made twice after this, or twice "
+	 "the time of the slowest in 100, whichever is longer"},
 	{"request", "connections", CONFIG_UINT, AT(request.connections), "64",
 	 NULL, "requests at a time"},
 	{"mount", "uid", CONFIG_UINT, AT(mount.uid), "caller", NULL,
@@ -95,6 +114,12 @@ const struct config_row config_table[] = {
 };
 const size_t config_rows = ARRAY_SIZE(config_table);
 
+bool config_is_list(const struct config_row *row)
+{
+	return row->type == CONFIG_LISTED || row->type == CONFIG_GPUS ||
+	       row->type == CONFIG_RULES;
+}
+
 static const char *const type_names[] = {
 	[CONFIG_STRING] = "a text",
 	[CONFIG_ENUM] = "one of",
@@ -105,6 +130,8 @@ static const char *const type_names[] = {
 	[CONFIG_UINT] = "a number",
 	[CONFIG_OCTAL] = "an octal mode such as 0444",
 	[CONFIG_HEX] = "a hexadecimal number such as 0xffeeddcc",
+	[CONFIG_RULES] = "a list of {prefix: a/, ttl: 1h}, or of a/:1h:trusted",
+	[CONFIG_LIFETIME] = "a duration such as 500ms or 5s, or forever",
 	[CONFIG_GPUS] = "a list of {device: 0, size: 8GiB}, or of 0:8GiB",
 };
 
@@ -210,6 +237,55 @@ static int set_gpus(struct config_list *l, const char *value)
 	return err;
 }
 
+static int parse_lifetime(const char *value, uint64_t *out)
+{
+	if (strcmp(value, "forever") != 0)
+		return parse_duration(value, out);
+	*out = UINT64_MAX;
+	return 0;
+}
+
+int config_parse_rule(const char *item, char *prefix, uint64_t *ttl,
+		      bool *trusted)
+{
+	static const char word[] = ":trusted";
+	const size_t tail = sizeof(word) - 1;
+	size_t n = strlen(item);
+	char time[32];
+	const char *colon;
+
+	*trusted = n >= tail && !strcmp(item + n - tail, word);
+	if (*trusted)
+		n -= tail;
+	colon = memrchr(item, ':', n);
+	if (!colon || colon - item > 1024 ||
+	    (size_t)(item + n - colon) > sizeof(time))
+		return -EINVAL;
+	snprintf(prefix, 1025, "%.*s", (int)(colon - item), item);
+	snprintf(time, sizeof(time), "%.*s", (int)(item + n - colon - 1),
+		 colon + 1);
+	return *time ? parse_lifetime(time, ttl) : 0;
+}
+
+int config_check_rules(const struct config_list *l)
+{
+	char prefix[1025];
+	uint64_t ttl;
+	bool trusted;
+	int err = 0;
+
+	for (size_t i = 0; i < l->n && !err; i++)
+		err = config_parse_rule(l->items[i], prefix, &ttl, &trusted);
+	return err;
+}
+
+static int set_rules(struct config_list *l, const char *value)
+{
+	const int err = set_list(l, value);
+
+	return err ? err : config_check_rules(l);
+}
+
 static int set_value(struct config *c, const struct config_row *row,
 		     const char *value)
 {
@@ -226,6 +302,10 @@ static int set_value(struct config *c, const struct config_row *row,
 		return set_list(field, value);
 	case CONFIG_GPUS:
 		return set_gpus(field, value);
+	case CONFIG_RULES:
+		return set_rules(field, value);
+	case CONFIG_LIFETIME:
+		return parse_lifetime(value, field);
 	case CONFIG_BOOL:
 		return parse_bool(value, field);
 	case CONFIG_OCTAL:
@@ -297,8 +377,7 @@ void config_free(struct config *c)
 		if (config_table[i].type == CONFIG_STRING ||
 		    config_table[i].type == CONFIG_ENUM)
 			free(*(char **)field);
-		else if (config_table[i].type == CONFIG_LISTED ||
-			 config_table[i].type == CONFIG_GPUS)
+		else if (config_is_list(&config_table[i]))
 			config_list_clear(field);
 	}
 	free(c->origin);
@@ -339,6 +418,16 @@ int config_check(const struct config *c, char *why, size_t cap)
 			 GPUBUF_DEVICES);
 		return -EINVAL;
 	}
+	if (c->read.files_ahead > 128) {
+		snprintf(why, cap,
+			 "read.files_ahead: expected a number from 0 to 128");
+		return -EINVAL;
+	}
+	if (c->request.hedge_after > 3600 * 1000) {
+		snprintf(why, cap,
+			 "request.hedge_after: expected at most an hour");
+		return -EINVAL;
+	}
 	if (c->request.connections == 0 || c->request.connections > 4096) {
 		snprintf(why, cap,
 			 "request.connections: expected a number from 1 to "
@@ -363,6 +452,7 @@ static json_t *value_json(const struct config *c, const struct config_row *row)
 			       : json_null();
 	case CONFIG_LISTED:
 	case CONFIG_GPUS:
+	case CONFIG_RULES:
 		a = json_array();
 		for (size_t i = 0; i < l->n; i++)
 			json_array_append_new(a, json_string(l->items[i]));
@@ -373,6 +463,10 @@ static json_t *value_json(const struct config *c, const struct config_row *row)
 		snprintf(text, sizeof(text), "%04o",
 			 *(const unsigned int *)field);
 		return json_string(text);
+	case CONFIG_LIFETIME:
+		if (*(const uint64_t *)field == UINT64_MAX)
+			return json_string("forever");
+		/* fallthrough */
 	case CONFIG_DURATION:
 		snprintf(text, sizeof(text), "%llums",
 			 (unsigned long long)*(const uint64_t *)field);

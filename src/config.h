@@ -40,14 +40,17 @@ struct config {
 		struct config_list gpus;
 	} staging;
 	struct {
-		uint64_t prefetch_max;
+		uint64_t prefetch_max, files_ahead;
 		bool kernel_cache;
 	} read;
 	struct {
-		uint64_t ttl, negative_ttl;
+		uint64_t ttl, negative_ttl, kernel_ttl, size;
+		char *path;
+		struct config_list rules;
 	} metadata;
 	struct {
 		uint64_t connect_timeout, attempt_timeout, deadline;
+		uint64_t hedge_after;
 		uint64_t connections;
 	} request;
 	struct {
@@ -90,6 +93,11 @@ struct config_gpu {
 	uint64_t size;
 };
 int config_parse_gpu(const char *item, struct config_gpu *out);
+
+/* An item of metadata.rules, whose prefix goes to a buffer of 1025 bytes;
+ * without a time *ttl stays as it is.  0 or -EINVAL. */
+int config_parse_rule(const char *item, char *prefix, uint64_t *ttl,
+		      bool *trusted);
 
 /* {"path": {"value": ..., "origin": ...}, ...}; owned.  No secret is in it. */
 json_t *config_dump(const struct config *c);

@@ -13,22 +13,32 @@
 #include <yaml.h>
 
 #include "base/cleanup.h"
+#include "base/parse.h"
 #include "config_int.h"
 
 #define MAX_SECTIONS 16
 #define MAX_KEYS 16
 
-struct raw_gpu {
-	char *device, *size;
+/* An item that is a mapping: its values in the order of the table below. */
+struct raw_map {
+	char *values[3];
 };
 
 /* What libcyaml fills for one setting. */
 struct raw {
 	char *text;
 	char **list;
-	struct raw_gpu *gpus;
+	struct raw_map *maps;
 	unsigned int list_count;
 };
+
+/* Items of the two kinds of mappings, with what stands for them in a list on
+ * the command line: their values with colons between. */
+static const struct map_key {
+	const char *key;
+	bool needed;
+} gpu_keys[] = {{"device", true}, {"size", true}},
+  rule_keys[] = {{"prefix", true}, {"ttl", false}, {"trusted", false}};
 
 struct raw_section {
 	struct raw keys[MAX_KEYS];
@@ -39,8 +49,8 @@ struct raw_file {
 };
 
 struct schema {
-	cyaml_schema_value_t top, item, gpu;
-	cyaml_schema_field_t gpu_keys[3];
+	cyaml_schema_value_t top, item, gpu, rule;
+	cyaml_schema_field_t gpu_fields[3], rule_fields[4];
 	cyaml_schema_field_t sections[MAX_SECTIONS + 1];
 	cyaml_schema_field_t keys[MAX_SECTIONS][MAX_KEYS + 1];
 	const struct config_row *rows[MAX_SECTIONS][MAX_KEYS];
@@ -57,16 +67,18 @@ static void add_key(struct schema *s, unsigned int sec,
 	s->rows[sec][k] = row;
 	f->key = row->key;
 	f->value.flags = CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL;
-	if (row->type == CONFIG_LISTED || row->type == CONFIG_GPUS) {
-		const bool gpus = row->type == CONFIG_GPUS;
+	if (config_is_list(row)) {
+		const bool maps = row->type != CONFIG_LISTED;
 
 		f->value.type = CYAML_SEQUENCE;
-		f->value.data_size = gpus ? sizeof(struct raw_gpu)
+		f->value.data_size = maps ? sizeof(struct raw_map)
 					  : sizeof(char *);
-		f->value.sequence.entry = gpus ? &s->gpu : &s->item;
+		f->value.sequence.entry = row->type == CONFIG_GPUS ? &s->gpu
+					  : maps                   ? &s->rule
+								   : &s->item;
 		f->value.sequence.max = CONFIG_LIST;
 		f->data_offset = base +
-				 (uint32_t)(gpus ? offsetof(struct raw, gpus)
+				 (uint32_t)(maps ? offsetof(struct raw, maps)
 						 : offsetof(struct raw, list));
 		f->count_offset = base +
 				  (uint32_t)offsetof(struct raw, list_count);
@@ -98,35 +110,35 @@ static unsigned int section_of(struct schema *s, const char *name)
 	return i;
 }
 
-/* {device: 0, size: 8GiB} */
-static void make_gpu_schema(struct schema *s)
+static void make_map_schema(const struct map_key *keys, size_t n,
+			    cyaml_schema_field_t *fields,
+			    cyaml_schema_value_t *value)
 {
-	static const struct {
-		const char *key;
-		uint32_t offset;
-	} keys[] = {{"device", offsetof(struct raw_gpu, device)},
-		    {"size", offsetof(struct raw_gpu, size)}};
-
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		cyaml_schema_field_t *f = &s->gpu_keys[i];
+	for (size_t i = 0; i < n; i++) {
+		cyaml_schema_field_t *f = &fields[i];
 
 		f->key = keys[i].key;
 		f->value.type = CYAML_STRING;
 		f->value.flags = CYAML_FLAG_POINTER;
+		if (!keys[i].needed)
+			f->value.flags |= CYAML_FLAG_OPTIONAL;
 		f->value.data_size = sizeof(char);
-		f->value.string.max = 64;
-		f->data_offset = keys[i].offset;
+		f->value.string.max = 1100;
+		f->data_offset = (uint32_t)(offsetof(struct raw_map, values) +
+					    i * sizeof(char *));
 	}
-	s->gpu.type = CYAML_MAPPING;
-	s->gpu.flags = CYAML_FLAG_DEFAULT;
-	s->gpu.data_size = sizeof(struct raw_gpu);
-	s->gpu.mapping.fields = s->gpu_keys;
+	value->type = CYAML_MAPPING;
+	value->flags = CYAML_FLAG_DEFAULT;
+	value->data_size = sizeof(struct raw_map);
+	value->mapping.fields = fields;
 }
 
 static void make_schema(struct schema *s)
 {
 	*s = (struct schema){0};
-	make_gpu_schema(s);
+	make_map_schema(gpu_keys, ARRAY_SIZE(gpu_keys), s->gpu_fields, &s->gpu);
+	make_map_schema(rule_keys, ARRAY_SIZE(rule_keys), s->rule_fields,
+			&s->rule);
 	s->item.type = CYAML_STRING;
 	s->item.flags = CYAML_FLAG_POINTER;
 	s->item.data_size = sizeof(char);
@@ -263,7 +275,7 @@ static void walk_value(struct walk *w, const yaml_event_t *e)
 			 w->section);
 		found(w, &e->start_mark);
 	} else if (w->depth == 2 && row &&
-		   (row->type == CONFIG_LISTED || row->type == CONFIG_GPUS) !=
+		   config_is_list(row) !=
 			   (e->type == YAML_SEQUENCE_START_EVENT)) {
 		snprintf(w->fault, sizeof(w->fault), "%s.%s: expected %s",
 			 w->section, w->key,
@@ -348,11 +360,34 @@ static int take_gpus(struct config *c, const struct config_row *row,
 	char text[CONFIG_LIST * 136] = "";
 	size_t n = 0;
 
-	for (unsigned int i = 0; i < raw->list_count; i++)
+	for (unsigned int i = 0; i < raw->list_count && n < sizeof(text); i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s:%s",
-				      i ? ";" : "", raw->gpus[i].device,
-				      raw->gpus[i].size);
+				      i ? ";" : "", raw->maps[i].values[0],
+				      raw->maps[i].values[1]);
 	return config_set(c, row, text, "file");
+}
+
+/* One by one: a prefix may hold what separates items on a command line. */
+static int take_rules(struct config *c, const struct config_row *row,
+		      const struct raw *raw)
+{
+	struct config_list *l = (void *)((char *)c + row->offset);
+	bool trusted = false;
+	int err = 0;
+
+	config_list_clear(l);
+	for (unsigned int i = 0; i < raw->list_count && !err; i++) {
+		char *const *v = raw->maps[i].values;
+		char text[1300];
+
+		if (v[2] && parse_bool(v[2], &trusted))
+			return -EINVAL;
+		snprintf(text, sizeof(text), "%s:%s%s", v[0], v[1] ? v[1] : "",
+			 v[2] && trusted ? ":trusted" : "");
+		err = config_list_add(l, text);
+	}
+	c->origin[row - config_table] = "file";
+	return err ? err : config_check_rules(l);
 }
 
 static int take(struct config *c, const struct config_row *row,
@@ -367,8 +402,10 @@ static int take(struct config *c, const struct config_row *row,
 		for (unsigned int i = 0; i < raw->list_count && !err; i++)
 			err = config_list_add(l, raw->list[i]);
 		c->origin[row - config_table] = "file";
-	} else if (row->type == CONFIG_GPUS && raw->gpus) {
+	} else if (row->type == CONFIG_GPUS && raw->maps) {
 		err = take_gpus(c, row, raw);
+	} else if (row->type == CONFIG_RULES && raw->maps) {
+		err = take_rules(c, row, raw);
 	} else if (raw->text) {
 		err = config_set(c, row, raw->text, "file");
 	}
@@ -393,7 +430,7 @@ static int take_all(struct config *c, const struct schema *s,
 				 file, find_line(file, row), row->section,
 				 row->key,
 				 raw->text   ? raw->text
-				 : raw->gpus ? "what is there"
+				 : raw->maps ? "what is there"
 					     : "",
 				 config_expected(row, expected,
 						 sizeof(expected)));

@@ -14,8 +14,10 @@ enum config_type {
 	CONFIG_DURATION, /* kept in milliseconds */
 	CONFIG_UINT,
 	CONFIG_OCTAL,
-	CONFIG_HEX,  /* kept as a number of 64 bits */
-	CONFIG_GPUS, /* a list of "DEVICE:SIZE", in a file of mappings */
+	CONFIG_HEX,      /* kept as a number of 64 bits */
+	CONFIG_GPUS,     /* a list of "DEVICE:SIZE", in a file of mappings */
+	CONFIG_RULES,    /* likewise of "PREFIX:TTL[:trusted]" */
+	CONFIG_LIFETIME, /* a duration, or UINT64_MAX for "forever" */
 };
 
 struct config_row {
@@ -41,6 +43,12 @@ int config_set(struct config *c, const struct config_row *row,
 /* What a row takes, for people; returns buf. */
 const char *config_expected(const struct config_row *row, char *buf,
 			    size_t cap);
+
+/* Is its field a struct config_list? */
+bool config_is_list(const struct config_row *row);
+
+/* Are all items of metadata.rules well formed?  0 or -EINVAL. */
+int config_check_rules(const struct config_list *l);
 
 void config_list_clear(struct config_list *l);
 int config_list_add(struct config_list *l, const char *value);

@@ -13,16 +13,20 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/fdpass.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "base/thread.h"
+#include "ctl_names.h"
 #include "daemon.h"
 
 #define PATIENCE_S 5
+#define REQUEST_MAX 16384 /* words with paths, percent-encoded */
 
 struct ctl {
-	struct daemon *daemon; /* borrowed */
-	int socket;            /* owned */
+	struct daemon *daemon;   /* borrowed */
+	struct ctl_names *names; /* owned */
+	int socket;              /* owned */
 	pthread_t thread;
 	bool started;
 };
@@ -150,7 +154,6 @@ static void answer(struct daemon *d, char *line, struct strbuf *b)
 	const bool json = !strncmp(line, "json ", 5);
 	char *name = json ? line + 5 : line, *arg;
 
-	name[strcspn(name, "\r\n")] = '\0';
 	arg = strchr(name, ' ');
 	if (arg)
 		*arg++ = '\0';
@@ -172,30 +175,72 @@ static bool may_ask(int fd)
 	       (peer.uid == 0 || peer.uid == getuid());
 }
 
+static void send_all(int fd, const struct strbuf *b)
+{
+	for (size_t at = 0; at < b->len;) {
+		const ssize_t n = send(fd, b->s + at, b->len - at,
+				       MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return;
+		at += (size_t)n;
+	}
+}
+
+/* The line, and the descriptor that came with it, or -1.  false when nothing
+ * came. */
+static bool receive(int fd, char *line, size_t cap, int *passed)
+{
+	unsigned int nfds = 0;
+	int fds[2];
+	ssize_t n = fdpass_receive(fd, line, cap - 1, fds, 2, &nfds, 0);
+
+	for (unsigned int i = 1; i < nfds; i++)
+		close(fds[i]);
+	*passed = nfds ? fds[0] : -1;
+	/* A long line comes in pieces. */
+	while (n > 0 && !memchr(line, '\n', (size_t)n) && (size_t)n < cap - 1) {
+		const ssize_t more = recv(fd, line + n, cap - 1 - (size_t)n, 0);
+
+		if (more <= 0)
+			break;
+		n += more;
+	}
+	line[n > 0 ? n : 0] = '\0';
+	line[strcspn(line, "\r\n")] = '\0';
+	return n > 0;
+}
+
+/* Takes over the connection. */
 static void serve(struct ctl *c, int fd)
 {
 	const struct timeval patience = {.tv_sec = PATIENCE_S};
+	char line[REQUEST_MAX], name[32];
 	struct strbuf b;
-	char line[512];
-	ssize_t n;
+	size_t n;
+	int passed;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	n = recv(fd, line, sizeof(line) - 1, 0);
-	if (n <= 0)
-		return;
-	line[n] = '\0';
 	strbuf_init(&b, 1 << 20);
-	if (may_ask(fd))
-		answer(c->daemon, line, &b);
-	else
-		strbuf_puts(&b, "error: not your mount\n");
-	for (size_t at = 0; at < b.len;) {
-		n = send(fd, b.s + at, b.len - at, MSG_NOSIGNAL);
-		if (n <= 0)
-			break;
-		at += (size_t)n;
+	if (receive(fd, line, sizeof(line), &passed)) {
+		n = strcspn(line, " ");
+		snprintf(name, sizeof(name), "%.*s", (int)n, line);
+		if (!may_ask(fd)) {
+			strbuf_puts(&b, "error: not your mount\n");
+		} else if (ctl_names_take(c->names, name,
+					  line + n + (line[n] == ' '), fd,
+					  passed)) {
+			strbuf_free(&b);
+			return;
+		} else {
+			answer(c->daemon, line, &b);
+		}
+		send_all(fd, &b);
 	}
+	if (passed >= 0)
+		close(passed);
+	close(fd);
 	strbuf_free(&b);
 }
 
@@ -204,8 +249,7 @@ static void *run(void *arg)
 	struct ctl *c = arg;
 
 	for (;;) {
-		AUTO_CLOSE int fd = accept4(c->socket, NULL, NULL,
-					    SOCK_CLOEXEC);
+		const int fd = accept4(c->socket, NULL, NULL, SOCK_CLOEXEC);
 
 		if (fd >= 0)
 			serve(c, fd);
@@ -272,6 +316,8 @@ int ctl_new(struct daemon *d, struct ctl **out)
 	snprintf(d->exports, sizeof(d->exports), "%s/%d.export", folder,
 		 (int)getpid());
 	if (!err)
+		err = ctl_names_new(d, &c->names);
+	if (!err)
 		err = bind_to(c, d->control);
 	if (err) {
 		ctl_free(c);
@@ -294,6 +340,7 @@ void ctl_free(struct ctl *c)
 		shutdown(c->socket, SHUT_RDWR);
 		pthread_join(c->thread, NULL);
 	}
+	ctl_names_free(c->names);
 	if (c->socket >= 0) {
 		close(c->socket);
 		unlink(c->daemon->control);

@@ -150,7 +150,8 @@ static int make_cache(struct daemon *d, char *why, size_t cap)
 		.staging = {.size = d->cfg.staging.host,
 			    .slot = d->cfg.staging.slot,
 			    .pages = pages_of(d->cfg.staging.hugepages)},
-		.prefetch_max = d->cfg.read.prefetch_max};
+		.prefetch_max = d->cfg.read.prefetch_max,
+		.hedge_ms = (uint32_t)d->cfg.request.hedge_after};
 	int err;
 
 	find_nodes(&d->cfg.transport.devices, &c.staging);
@@ -206,18 +207,49 @@ static int make_xfer(struct daemon *d, char *why, size_t cap)
 	return err;
 }
 
+/* Where names are kept when the configuration does not say. */
+static const char *default_folder(char *buf, size_t cap)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+
+	if (geteuid() == 0)
+		snprintf(buf, cap, "/var/cache/s3rdmafs");
+	else if (cache && *cache == '/')
+		snprintf(buf, cap, "%s/s3rdmafs", cache);
+	else if (home && *home == '/')
+		snprintf(buf, cap, "%s/.cache/s3rdmafs", home);
+	else
+		return NULL;
+	return buf;
+}
+
 static int make_namespace(struct daemon *d, char *why, size_t cap)
 {
-	const struct namespace_config c = {
+	const char *path = d->cfg.metadata.path;
+	char folder[4096];
+	struct namespace_config c = {
 		.bucket = d->bucket,
 		.prefix = d->prefix,
-		.meta = {.ttl_ms = d->cfg.metadata.ttl,
-			 .negative_ttl_ms = d->cfg.metadata.negative_ttl}};
-	const int err = namespace_new(&c, d->s3, &d->ns);
+		.endpoint = d->cfg.endpoint.urls.items[0],
+		.folder = !strcmp(path, "auto")
+				  ? default_folder(folder, sizeof(folder))
+			  : !strcmp(path, "none") ? NULL
+						  : path,
+		.max_bytes = d->cfg.metadata.size,
+		.fresh = {.ttl_ms = d->cfg.metadata.ttl,
+			  .negative_ttl_ms = d->cfg.metadata.negative_ttl}};
+	const struct config_list *rules = &d->cfg.metadata.rules;
+	char prefixes[FRESH_RULES][S3_KEY_MAX + 1];
 
-	if (err)
-		snprintf(why, cap, "%s", strerror(-err));
-	return err;
+	for (size_t i = 0; i < rules->n && i < FRESH_RULES; i++) {
+		struct fresh_rule *r = &c.fresh.rules[c.fresh.n++];
+
+		r->prefix = prefixes[i];
+		r->ttl_ms = d->cfg.metadata.ttl;
+		config_parse_rule(rules->items[i], prefixes[i], &r->ttl_ms,
+				  &r->trusted);
+	}
+	return namespace_new(&c, d->s3, &d->ns, why, cap);
 }
 
 /* libfuse and fusermount3 speak to stderr: catch it, to say one line. */
@@ -262,6 +294,17 @@ static const char *transport_in_use(void *ctx)
 	return x.in_use;
 }
 
+static bool has_trusted(const struct config_list *rules)
+{
+	char prefix[S3_KEY_MAX + 1];
+	bool trusted = false;
+	uint64_t ttl;
+
+	for (size_t i = 0; i < rules->n && !trusted; i++)
+		config_parse_rule(rules->items[i], prefix, &ttl, &trusted);
+	return trusted;
+}
+
 static int make_fs(struct daemon *d, bool debug, char *why, size_t cap)
 {
 	const struct config *cfg = &d->cfg;
@@ -274,10 +317,13 @@ static int make_fs(struct daemon *d, bool debug, char *why, size_t cap)
 		.file_mode = cfg->mount.file_mode & ~cfg->mount.umask,
 		.dir_mode = cfg->mount.dir_mode & ~cfg->mount.umask,
 		.allow_other = cfg->mount.allow_other,
+		.has_trusted = has_trusted(&cfg->metadata.rules),
 		.kernel_cache = cfg->read.kernel_cache,
+		.files_ahead = (unsigned int)cfg->read.files_ahead,
 		.debug = debug,
 		.ttl_ms = cfg->metadata.ttl,
 		.negative_ttl_ms = cfg->metadata.negative_ttl,
+		.kernel_ttl_ms = cfg->metadata.kernel_ttl,
 		.control = d->control,
 		.slot_size = cfg->staging.slot,
 		.host_pool = cache_arena(d->cache)->size,
@@ -330,13 +376,15 @@ int daemon_start(struct daemon *d, bool debug, char *why, size_t cap)
 
 void daemon_stop(struct daemon *d)
 {
-	ctl_free(d->ctl);
 	/* First whoever waits for the server is let go, then the waiters'
 	 * requests are answered, and at last the mount itself goes. */
 	if (d->s3)
 		s3_stop(d->s3);
+	ctl_free(d->ctl);
+	namespace_stop(d->ns);
 	if (d->fs)
 		fs_stop_work(d->fs);
+	namespace_wait(d->ns);
 	if (d->cache)
 		cache_stop(d->cache);
 	if (d->gpubuf)

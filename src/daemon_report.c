@@ -44,11 +44,13 @@ static json_t *requests_json(const struct s3_stats *s)
 
 static json_t *reads_json(const struct cache_stats *c)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:i, s:i}", "count",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i}", "count",
 			 (json_int_t)c->reads, "bytes",
 			 (json_int_t)c->read_bytes, "hits", (json_int_t)c->hits,
 			 "prefetched_bytes", (json_int_t)c->prefetched,
-			 "waiting_for_slot", c->waiting, "filling", c->filling);
+			 "hedged", (json_int_t)c->hedges, "hedges_won",
+			 (json_int_t)c->hedges_won, "waiting_for_slot",
+			 c->waiting, "filling", c->filling);
 }
 
 static json_t *maps_json(struct daemon *d)
@@ -77,7 +79,7 @@ json_t *daemon_stats(struct daemon *d)
 {
 	struct cache_stats c;
 	struct xfer_stats x;
-	struct meta_stats m;
+	struct ns_stats m;
 	struct s3_stats s;
 	struct fs_stats f;
 
@@ -88,7 +90,8 @@ json_t *daemon_stats(struct daemon *d)
 	fs_get_stats(d->fs, &f);
 	return json_pack(
 		"{s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I,"
-		" s:{s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:s, s:s}, s:o}",
+		" s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:s, "
+		"s:s}, s:o}",
 		"bytes", bytes_json(&x), "requests", requests_json(&s), "reads",
 		reads_json(&c), "pool", pool_json(&c, x.failed_fences),
 		"quarantines", (json_int_t)c.quarantines, "fences",
@@ -97,9 +100,11 @@ json_t *daemon_stats(struct daemon *d)
 		"unknown_outcomes", (json_int_t)x.unknowns, "evictions",
 		(json_int_t)c.evictions, "names", "inodes",
 		(json_int_t)f.inodes, "open_files", (json_int_t)f.open_files,
-		"cached", (json_int_t)m.names + (json_int_t)m.entries, "cpu",
-		"transfer_ns", (json_int_t)minus(s.loop_cpu_ns, x.done_cpu_ns),
-		"reply_ns", (json_int_t)x.done_cpu_ns, "transport", "mode",
+		"directories", (json_int_t)m.dirs, "leaves",
+		(json_int_t)m.leaves, "store_bytes", (json_int_t)m.bytes,
+		"store_rebuilt", (json_int_t)m.rebuilt, "cpu", "transfer_ns",
+		(json_int_t)minus(s.loop_cpu_ns, x.done_cpu_ns), "reply_ns",
+		(json_int_t)x.done_cpu_ns, "transport", "mode",
 		d->cfg.transport.mode, "in_use", x.in_use, "maps",
 		maps_json(d));
 }

@@ -24,6 +24,7 @@ static int make_chunks(struct cache *c)
 
 		ch->cache = c;
 		list_init(&ch->waiters);
+		list_init(&ch->going);
 		list_add_tail(&c->unused, &ch->link);
 		c->nunused++;
 	}
@@ -42,8 +43,11 @@ int cache_new(const struct cache_config *cfg, struct cache **out)
 	pthread_cond_init(&c->idle, NULL);
 	list_init(&c->unused);
 	list_init(&c->starved);
+	list_init(&c->going);
+	hedge_init(c, cfg->hedge_ms * 1000000ULL);
 	for (int i = 0; i < SLOT_CLASSES; i++) {
 		list_init(&c->lru[i]);
+		list_init(&c->hot[i]);
 		list_init(&c->fresh[i]);
 	}
 	err = staging_new(&cfg->staging, &c->staging);
@@ -80,7 +84,7 @@ void cache_stop(struct cache *c)
 	}
 	read_complete(&finished);
 	LOCK_SCOPE(&c->lock);
-	while (c->stats.filling > 0)
+	while (c->ngets > 0)
 		pthread_cond_wait(&c->idle, &c->lock);
 }
 
@@ -95,6 +99,7 @@ static void drop_unpinned(struct cache *c)
 {
 	for (int i = 0; i < SLOT_CLASSES; i++) {
 		drop_list(&c->lru[i]);
+		drop_list(&c->hot[i]);
 		drop_list(&c->fresh[i]);
 	}
 }

@@ -23,6 +23,9 @@ struct object;
 struct cache_config {
 	struct staging_config staging;
 	uint64_t prefetch_max; /* bytes ahead of one stream */
+	/* A request that somebody waits for is made again once it takes twice
+	 * as long as 99 in 100, but not sooner than this; 0: never. */
+	uint32_t hedge_ms;
 };
 
 int cache_new(const struct cache_config *cfg, struct cache **out);
@@ -30,7 +33,8 @@ int cache_new(const struct cache_config *cfg, struct cache **out);
 /* The pool's memory, for xfer_new. */
 const struct rdma_arena *cache_arena(const struct cache *c);
 
-/* Before the first read.  x is borrowed until cache_stop. */
+/* Before the first read.  x is borrowed until its event loops have stopped and
+ * cache_stop has returned. */
 void cache_start(struct cache *c, struct xfer *x);
 
 /* No more fetches begin; waits until those that go on have ended.  Reads that
@@ -94,8 +98,9 @@ void cache_read_start(struct cache *c, struct cache_read *r);
 /* The pieces of a read that was done may change from now on. */
 void cache_read_end(struct cache *c, struct cache_read *r);
 
-/* Has the bytes of an object fetched that fit, without waiting. */
-void cache_prefetch(struct cache *c, struct object *o, uint64_t off,
+/* Has the bytes of an object fetched that fit, without waiting.  False when
+ * some did not. */
+bool cache_prefetch(struct cache *c, struct object *o, uint64_t off,
 		    uint64_t len);
 
 /* ---- memory for others ---- */
@@ -144,7 +149,8 @@ struct cache_stats {
 	struct staging_stats pool;
 	uint64_t reads, read_bytes, hits, waited_for_slot;
 	uint64_t quarantines, evictions, prefetched;
-	unsigned int waiting; /* reads that wait for a slot now */
+	uint64_t hedges, hedges_won; /* made; that came first */
+	unsigned int waiting;        /* reads that wait for a slot now */
 	unsigned int filling;
 };
 void cache_get_stats(struct cache *c, struct cache_stats *out);

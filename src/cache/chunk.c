@@ -5,15 +5,23 @@
  *   state     slot     on a list       pins       waiters
  *   UNUSED    none     cache->unused   0          none
  *   FILLING   ARMED (*) none           any        any
- *   READY     READY    lru or fresh    any        none
- *                      iff no pins
+ *   READY     READY    lru, hot or     any        none
+ *                      fresh iff no
+ *                      pins
  *   FAILED    none     none            some       none
  *
  *   (*) none while it waits for another, see fill.c.
+ *   FILLING is on cache->going besides, and may have a hedge; READY may be
+ *   late and is pinned then (hedge.c).
  *
  * A chunk that is listed is found by its place.  One that is not (replaced by
  * a wider one, its object stale, or its fill failed) serves those who have it
  * pinned and becomes UNUSED with the last of them.
+ *
+ * Those that were read again (heat.h) are kept on a list of their own, which
+ * has at most half the slots of a class: what is read once goes before them,
+ * and never takes more than is left.  The list grows old all the same: with
+ * each few that go, its last one comes back to the others.
  *
  * Everything is under cache->lock.
  */
@@ -32,6 +40,7 @@ static void check(const struct chunk *ch)
 	switch (ch->state) {
 	case CHUNK_UNUSED:
 		assert(!ch->slot && !ch->listed && ch->pins == 0);
+		assert(!ch->is_late && !ch->hedge);
 		break;
 	case CHUNK_FILLING:
 		assert(!ch->slot || ch->slot->state == SLOT_ARMED);
@@ -41,6 +50,7 @@ static void check(const struct chunk *ch)
 		assert(ch->slot && ch->slot->state == SLOT_READY);
 		assert(list_empty(&ch->waiters));
 		assert(list_empty(&ch->link) == (ch->pins > 0));
+		assert(!ch->hedge && (!ch->is_late || ch->pins > 0));
 		break;
 	case CHUNK_FAILED:
 		assert(!ch->slot && !ch->listed && ch->pins > 0);
@@ -70,13 +80,59 @@ struct chunk *chunk_find(struct cache *c, const struct object *o, uint64_t off)
 	return NULL;
 }
 
+/* Half of a class. */
+static unsigned int most_hot(const struct cache *c, unsigned int class)
+{
+	return staging_slots(c->staging, class) / 2;
+}
+
+static void unlink_chunk(struct chunk *ch)
+{
+	list_del(&ch->link);
+	if (ch->is_kept)
+		ch->cache->nhot[ch->where.class]--;
+	ch->is_kept = false;
+}
+
+/* The one that was fetched ahead longest ago, and never read, is as the others:
+ * were it to wait until there are no others, what was fetched in vain would
+ * leave no room to fetch ahead. */
+static void give_one_up(struct cache *c, unsigned int class)
+{
+	struct list *e = c->fresh[class].next;
+
+	if (list_empty(&c->fresh[class]))
+		return;
+	list_del(e);
+	list_add_tail(&c->lru[class], e);
+}
+
+/* The one of the hot that was read longest ago is as the others again. */
+static void cool_one(struct cache *c, unsigned int class)
+{
+	struct chunk *ch;
+
+	if (list_empty(&c->hot[class]))
+		return;
+	ch = list_first(&c->hot[class], struct chunk, link);
+	unlink_chunk(ch);
+	ch->heat = (struct heat){.hot = false};
+	list_add_tail(&c->lru[class], &ch->link);
+}
+
+void chunk_note_read(struct chunk *ch, uint64_t lo, uint64_t hi)
+{
+	heat_read(&ch->heat, lo, hi, ch->hi - ch->lo,
+		  ch->where.class == SLOT_SMALL);
+}
+
 /* Gives the chunk's slot and object back. */
 static void retire(struct chunk *ch)
 {
 	struct cache *c = ch->cache;
 
 	assert(!ch->listed && ch->pins == 0 && ch->state != CHUNK_UNUSED);
-	list_del(&ch->link);
+	unlink_chunk(ch);
 	if (ch->slot)
 		staging_put(ch->slot);
 	ch->slot = NULL;
@@ -101,8 +157,28 @@ void chunk_unlist(struct chunk *ch)
 void chunk_pin(struct chunk *ch)
 {
 	if (ch->pins++ == 0 && ch->state == CHUNK_READY)
-		list_del(&ch->link);
+		unlink_chunk(ch);
 	check(ch);
+}
+
+static bool is_worth_keeping(const struct chunk *ch)
+{
+	const unsigned int most = most_hot(ch->cache, ch->where.class);
+
+	return most &&
+	       (ch->heat.hot || (ch->heat.came_back &&
+				 ch->cache->nhot[ch->where.class] < most));
+}
+
+static void keep(struct chunk *ch)
+{
+	struct cache *c = ch->cache;
+	const unsigned int class = ch->where.class;
+
+	list_add_tail(&c->hot[class], &ch->link);
+	ch->is_kept = true;
+	if (++c->nhot[class] > most_hot(c, class))
+		cool_one(c, class);
 }
 
 void chunk_unpin(struct chunk *ch)
@@ -114,7 +190,10 @@ void chunk_unpin(struct chunk *ch)
 		retire(ch);
 		return;
 	}
-	list_add_tail(&ch->cache->lru[ch->slot->class], &ch->link);
+	if (is_worth_keeping(ch))
+		keep(ch);
+	else
+		list_add_tail(&ch->cache->lru[ch->where.class], &ch->link);
 	check(ch);
 }
 
@@ -131,9 +210,9 @@ static unsigned int count(const struct list *l)
 
 unsigned int chunk_available(struct cache *c, enum slot_class class, bool ahead)
 {
-	const unsigned int n = staging_free_slots(c->staging, class) +
-			       count(&c->lru[class]) +
-			       (ahead ? 0 : count(&c->fresh[class]));
+	const unsigned int n =
+		staging_free_slots(c->staging, class) + count(&c->lru[class]) +
+		(ahead ? 0 : count(&c->fresh[class]) + count(&c->hot[class]));
 
 	return n > c->slotless[class] ? n - c->slotless[class] : 0;
 }
@@ -143,15 +222,33 @@ bool chunk_has_unused(const struct cache *c, unsigned int n)
 	return c->nunused >= n;
 }
 
+#define COOL_EVERY 16
+
+/* The next to go, or NULL. */
+static struct chunk *next_to_go(struct cache *c, enum slot_class class)
+{
+	struct list *const order[] = {&c->lru[class], &c->fresh[class],
+				      &c->hot[class]};
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		if (!list_empty(order[i]))
+			return list_first(order[i], struct chunk, link);
+	return NULL;
+}
+
 struct slot *chunk_take_slot(struct cache *c, enum slot_class class)
 {
 	struct slot *s = staging_take(c->staging, class);
-	struct list *from = list_empty(&c->lru[class]) ? &c->fresh[class]
-						       : &c->lru[class];
+	struct chunk *ch = s ? NULL : next_to_go(c, class);
 
-	if (!s && !list_empty(from)) {
-		chunk_unlist(list_first(from, struct chunk, link));
-		c->stats.evictions++;
+	if (ch) {
+		ghosts_note(&c->ghosts, ch->where.object, ch->where.index,
+			    ch->where.class);
+		chunk_unlist(ch);
+		if (++c->stats.evictions % COOL_EVERY == 0) {
+			cool_one(c, class);
+			give_one_up(c, class);
+		}
 		s = staging_take(c->staging, class);
 	}
 	return s;
@@ -183,8 +280,12 @@ struct chunk *chunk_claim(struct cache *c, struct object *o,
 	slot->chunk = ch;
 	ch->state = CHUNK_FILLING;
 	ch->listed = true;
+	ch->heat = (struct heat){
+		.came_back = ghosts_has(&c->ghosts, o->id, lo / step, class,
+					staging_slots(c->staging, class))};
 	HASH_ADD(hh, c->table, where, sizeof(ch->where), ch);
 	c->stats.filling++;
+	c->ngets++;
 	fills->fills[fills->n++] = ch;
 	check(ch);
 	return ch;

@@ -10,6 +10,8 @@
 #include <uthash.h>
 
 #include "cache/cache.h"
+#include "cache/heat.h"
+#include "cache/hedge.h"
 
 struct object {
 	UT_hash_handle hh; /* by name, in cache->objects */
@@ -36,7 +38,7 @@ struct chunk_key {
 struct chunk {
 	UT_hash_handle hh; /* by where, while listed */
 	struct list
-		link; /* unused: cache->unused; READY, no pins: cache->lru */
+		link; /* unused: cache->unused; READY, no pins: lru, hot, fresh */
 	struct chunk_key where;
 	struct cache *cache;
 	struct object *object; /* a reference */
@@ -45,8 +47,18 @@ struct chunk {
 	uint64_t lo, hi; /* the bytes of the object that it has, or will */
 	struct slot *slot;
 	unsigned int pins;
+	struct heat heat;
+	bool is_kept;        /* on cache->hot */
 	struct list waiters; /* pieces; while FILLING */
 	struct xfer_get get;
+
+	/* While FILLING, see hedge.c. */
+	struct list going; /* on cache->going, in the order of begun_ns */
+	uint64_t begun_ns;
+	struct hedge *hedge;
+	/* READY by a hedge: get goes on, into late. */
+	bool is_late;
+	struct slot *late;
 };
 
 struct cache {
@@ -58,7 +70,7 @@ struct cache {
 	unsigned int nchunks;
 
 	pthread_mutex_t lock;
-	pthread_cond_t idle; /* filling has become 0 */
+	pthread_cond_t idle; /* ngets has become 0 */
 
 	/* Under lock. */
 	struct object *objects; /* uthash */
@@ -66,12 +78,18 @@ struct cache {
 	struct list unused;
 	unsigned int nunused;
 	struct list lru[SLOT_CLASSES];   /* the next to go first */
+	struct list hot[SLOT_CLASSES];   /* were read again; likewise */
+	unsigned int nhot[SLOT_CLASSES]; /* entries of that */
+	struct ghosts ghosts;
 	struct list fresh[SLOT_CLASSES]; /* fetched ahead, not yet read */
 	/* Fills that wait for a slot in place of one that is in quarantine:
 	 * the next free ones are theirs. */
 	unsigned int slotless[SLOT_CLASSES];
 	struct list starved; /* reads that wait for slots, in their order */
 	unsigned int nstarved;
+	struct list going;  /* chunks that are FILLING */
+	unsigned int ngets; /* under way, of chunks and hedges */
+	struct hedging hedging;
 	uint64_t next_object;
 	bool stopped;
 	struct cache_stats stats;
@@ -110,12 +128,26 @@ void chunk_publish(struct chunk *ch, int err);
 /* A free slot, or that of the chunk that was used longest ago; NULL. */
 struct slot *chunk_take_slot(struct cache *c, enum slot_class class);
 
+/* Bytes of it, from lo to hi of its object, are being read. */
+void chunk_note_read(struct chunk *ch, uint64_t lo, uint64_t hi);
+
 void chunk_pin(struct chunk *ch);
 void chunk_unpin(struct chunk *ch);
 void chunk_unlist(struct chunk *ch);
 
 /* fill.c: starts what was claimed.  Not under the lock. */
 void fill_start(struct cache *c, struct fill_list *fills);
+/* fill.c: READY or FAILED; its waiters get what they waited for. */
+void fill_publish(struct chunk *ch, int err, struct list *finished);
+/*
+ * fill.c: gives a slot back that a get was to fill, NULL for none.  When it
+ * may still be written to it goes into quarantine and is returned: xfer_fence
+ * is then to be called for it, not under the lock.
+ */
+struct slot *fill_drop_slot(struct cache *c, struct slot **slot,
+			    const struct xfer_span *span, bool fence);
+/* fill.c: a get has ended. */
+void fill_ended(struct cache *c);
 
 /* read.c: tries the reads that wait for slots again, adding to fills. */
 void read_retry_starved(struct cache *c, struct fill_list *fills,

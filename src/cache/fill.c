@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cache/chunk.h"
 
 /* On the session's thread: the slot's old key is dead. */
@@ -45,59 +46,70 @@ static void quarantine(struct cache *c, struct slot *s,
 }
 
 /*
- * Under lock: the fill gives its slot up, and takes another when there is one.
- * Until then it has none: were it to keep the old one, many fills that all
- * wait for another could wait for each other.  Returns the slot to fence.
+ * The fill gives its slot up, to be fenced, and takes another when there is
+ * one: true.  Until then it has none: were it to keep the old one, many fills
+ * that all wait for another could wait for each other.
  */
-static struct slot *swap_slots(struct cache *c, struct chunk *ch,
-			       struct xfer_get *g)
+static bool swap_slots(struct chunk *ch, struct xfer_get *g, struct slot **old)
 {
-	struct slot *old = ch->slot;
+	struct cache *c = ch->cache;
 
 	LOCK_SCOPE(&c->lock);
-	if (old) {
-		quarantine(c, old, &g->span);
-		ch->slot = NULL;
+	/* One that was outrun has nothing to gain by more memory. */
+	if (ch->is_late) {
+		*old = fill_drop_slot(c, &ch->late, &g->span, true);
+		return false;
+	}
+	*old = fill_drop_slot(c, &ch->slot, &g->span, true);
+	if (*old)
 		c->slotless[ch->where.class]++;
-	}
 	ch->slot = chunk_take_slot(c, (enum slot_class)ch->where.class);
-	if (ch->slot) {
-		ch->slot->chunk = ch;
-		c->slotless[ch->where.class]--;
-		g->span = ch->slot->span;
-	}
-	return old;
+	if (!ch->slot)
+		return false;
+	ch->slot->chunk = ch;
+	c->slotless[ch->where.class]--;
+	g->span = ch->slot->span;
+	return true;
 }
 
 static bool replace(struct xfer_get *g)
 {
 	struct chunk *ch = container_of(g, struct chunk, get);
-	struct slot *old = swap_slots(ch->cache, ch, g);
+	struct slot *old;
+	const bool found = swap_slots(ch, g, &old);
 
 	if (old)
 		xfer_fence(ch->cache->xfer, &old->fence);
-	return ch->slot != NULL;
+	return found;
 }
 
-/* Under lock: READY or FAILED; its waiters get what they waited for. */
-static void publish(struct chunk *ch, int err, bool fence,
-		    struct slot **to_fence, struct list *finished)
+struct slot *fill_drop_slot(struct cache *c, struct slot **slot,
+			    const struct xfer_span *span, bool fence)
 {
-	struct cache *c = ch->cache;
+	struct slot *s = *slot;
+
+	*slot = NULL;
+	if (s && fence) {
+		quarantine(c, s, span);
+		return s;
+	}
+	if (s)
+		staging_put(s);
+	return NULL;
+}
+
+void fill_ended(struct cache *c)
+{
+	if (--c->ngets == 0)
+		pthread_cond_broadcast(&c->idle);
+}
+
+void fill_publish(struct chunk *ch, int err, struct list *finished)
+{
 	struct list waiters, *e, *n;
 
-	c->stats.filling--;
-	if (c->stats.filling == 0)
-		pthread_cond_broadcast(&c->idle);
-	if (err == -ESTALE || err == -ENOENT)
-		ch->object->gone = err;
-	if (!ch->slot) {
-		c->slotless[ch->where.class]--;
-	} else if (fence) {
-		quarantine(c, ch->slot, &ch->get.span);
-		*to_fence = ch->slot;
-		ch->slot = NULL;
-	}
+	ch->cache->stats.filling--;
+	list_del(&ch->going);
 	list_init(&waiters);
 	list_for_each_safe(e, n, &ch->waiters)
 	{
@@ -114,18 +126,44 @@ static void publish(struct chunk *ch, int err, bool fence,
 	}
 }
 
+/* Under lock: the chunk's own get has ended.  Returns the slot to fence. */
+static struct slot *end(struct chunk *ch, int err, bool fence,
+			struct list *finished)
+{
+	struct cache *c = ch->cache;
+	struct slot *to_fence = NULL;
+
+	hedge_policy_note(&c->hedging.policy, (enum slot_class)ch->where.class,
+			  clock_ns() - ch->begun_ns);
+	if (err == -ESTALE || err == -ENOENT)
+		ch->object->gone = err;
+	if (ch->is_late) {
+		to_fence = fill_drop_slot(c, &ch->late, &ch->get.span, fence);
+		hedge_caught_up(ch);
+		return to_fence;
+	}
+	hedge_leave(ch);
+	if (!ch->slot)
+		c->slotless[ch->where.class]--;
+	else if (fence)
+		to_fence = fill_drop_slot(c, &ch->slot, &ch->get.span, true);
+	fill_publish(ch, err, finished);
+	return to_fence;
+}
+
 static void on_filled(struct xfer_get *g, int err, bool fence)
 {
 	struct chunk *ch = container_of(g, struct chunk, get);
 	struct cache *c = ch->cache;
 	struct fill_list fills = {.n = 0};
-	struct slot *to_fence = NULL;
+	struct slot *to_fence;
 	struct list finished;
 
 	list_init(&finished);
 	{
 		LOCK_SCOPE(&c->lock);
-		publish(ch, err, fence, &to_fence, &finished);
+		to_fence = end(ch, err, fence, &finished);
+		fill_ended(c);
 		read_retry_starved(c, &fills, &finished);
 	}
 	if (to_fence)
@@ -134,7 +172,8 @@ static void on_filled(struct xfer_get *g, int err, bool fence)
 	read_complete(&finished);
 }
 
-static void start_one(struct chunk *ch, bool plain)
+/* Under lock: the get is complete from here on, for a hedge to copy. */
+static void prepare(struct chunk *ch, bool plain, uint64_t now)
 {
 	struct xfer_get *g = &ch->get;
 	const struct object *o = ch->object;
@@ -147,22 +186,29 @@ static void start_one(struct chunk *ch, bool plain)
 	g->len = ch->hi - ch->lo;
 	g->span = ch->slot->span;
 	g->plain = plain;
+	g->once = false;
 	g->replace = replace;
 	g->done = on_filled;
-	xfer_get_start(ch->cache->xfer, g);
+	ch->begun_ns = now;
+	list_add_tail(&ch->cache->going, &ch->going);
 }
 
 void fill_start(struct cache *c, struct fill_list *fills)
 {
-	bool plain;
+	bool watch;
 
 	if (fills->n == 0)
 		return;
 	{
 		LOCK_SCOPE(&c->lock);
-		plain = staging_is_strained(c->staging);
+		for (unsigned int i = 0; i < fills->n; i++)
+			prepare(fills->fills[i],
+				staging_is_strained(c->staging), clock_ns());
+		watch = hedge_wants_watch(c);
 	}
 	for (unsigned int i = 0; i < fills->n; i++)
-		start_one(fills->fills[i], plain);
+		xfer_get_start(c->xfer, &fills->fills[i]->get);
 	fills->n = 0;
+	if (watch)
+		hedge_watch(c);
 }

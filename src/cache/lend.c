@@ -26,9 +26,12 @@ static bool may_go(struct cache *c, const struct extent *e)
 {
 	struct staging_stats s;
 	const unsigned int here = staging_slots(c->staging, SLOT_BIG);
+	/* Those of stalled requests and of their hedges serve nobody. */
+	const unsigned int apart = 2 * c->hedging.apart[SLOT_BIG];
 
 	staging_get_stats(c->staging, &s);
-	return here >= stay_of(here + s.states[SLOT_LENT]) + e->nregions;
+	return here >=
+	       stay_of(here + s.states[SLOT_LENT]) + e->nregions + apart;
 }
 
 /* How many slots hold something; -1 when one of them cannot be had. */

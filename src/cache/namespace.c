@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads: any; those that must ask the server block. */
+/* Names: what is known of them, and asking for the rest. */
 #include "cache/namespace.h"
 
 #include <errno.h>
@@ -8,45 +8,244 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
-#include "base/strbuf.h"
+#include "base/thread.h"
+#include "cache/namespace_int.h"
 
-#define LISTING_MAX (1ULL << 32) /* bytes of names in one directory */
+#define LIST_THREADS 24
+#define LIST_DEPTH 1024
+#define TIDY_MS 5000
 
-struct namespace
+uint64_t namespace_now(void)
 {
-	char bucket[S3_BUCKET_MAX + 1];
-	char prefix[S3_KEY_MAX + 1];
-	struct s3 *s3;     /* borrowed */
-	struct meta *meta; /* owned */
-};
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* ---- life ---- */
+
+static void listing_gone(void *ctx, uint64_t dir)
+{
+	const struct namespace *ns = ctx;
+
+	dirs_forget_snap(ns->dirs, dir);
+}
+
+/* Not where the kernel waits for an answer: it is a write. */
+static void touch_all(struct namespace *ns)
+{
+	AUTO_FREE uint64_t *dirs = malloc(sizeof(ns->touched));
+	unsigned int n;
+
+	if (!dirs)
+		return;
+	{
+		LOCK_SCOPE(&ns->lock);
+		n = ns->ntouched;
+		memcpy(dirs, ns->touched, n * sizeof(*dirs));
+		ns->ntouched = 0;
+	}
+	store_touch(ns->store, dirs, n);
+}
+
+static void *tidy(void *arg)
+{
+	struct namespace *ns = arg;
+
+	for (;;) {
+		{
+			LOCK_SCOPE(&ns->lock);
+			if (!ns->stopped)
+				thread_cond_wait_ms(&ns->tidy_wake, &ns->lock,
+						    TIDY_MS);
+			if (ns->stopped)
+				return NULL;
+		}
+		touch_all(ns);
+		while (store_tidy(ns->store, listing_gone, ns) &&
+		       !atomic_load(&ns->ending))
+			;
+	}
+}
+
+static int copy_rules(struct namespace *ns, const struct fresh *f)
+{
+	size_t n = 1, at = 0;
+
+	for (size_t i = 0; i < f->n; i++)
+		n += strlen(f->rules[i].prefix) + 1;
+	ns->prefixes = malloc(n);
+	if (!ns->prefixes)
+		return -ENOMEM;
+	ns->fresh = *f;
+	for (size_t i = 0; i < f->n; i++) {
+		const char *p = f->rules[i].prefix;
+
+		ns->fresh.rules[i].prefix = ns->prefixes + at;
+		memcpy(ns->prefixes + at, p, strlen(p) + 1);
+		at += strlen(p) + 1;
+	}
+	return 0;
+}
+
+static int open_store(struct namespace *ns, const struct namespace_config *cfg,
+		      char *why, size_t cap)
+{
+	char source[1600];
+	struct store_config c = {.folder = cfg->folder,
+				 .source = source,
+				 .max_bytes = cfg->max_bytes};
+	int err;
+
+	snprintf(source, sizeof(source), "%s\n%s\n%s", cfg->endpoint,
+		 cfg->bucket, cfg->prefix);
+	err = store_open(&c, &ns->store, why, cap);
+	if (err && cfg->folder) {
+		log_warning("metadata: cannot keep names: %s; they are "
+			    "forgotten at the end (metadata.path says where)",
+			    why);
+		c.folder = NULL;
+		err = store_open(&c, &ns->store, why, cap);
+	}
+	return err;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	const size_t n = strlen(s), len = strlen(end);
+
+	return n >= len && !strcmp(s + n - len, end);
+}
 
 int namespace_new(const struct namespace_config *cfg, struct s3 *s3,
-		  struct namespace **out)
+		  struct namespace **out, char *why, size_t cap)
 {
 	struct namespace *ns = calloc(1, sizeof(*ns));
 	int err;
 
+	snprintf(why, cap, "out of memory");
 	if (!ns)
 		return -ENOMEM;
+	pthread_mutex_init(&ns->lock, NULL);
+	thread_cond_init(&ns->wake);
+	thread_cond_init(&ns->tidy_wake);
 	snprintf(ns->bucket, sizeof(ns->bucket), "%s", cfg->bucket);
 	snprintf(ns->prefix, sizeof(ns->prefix), "%s", cfg->prefix);
 	ns->s3 = s3;
-	err = meta_new(&cfg->meta, &ns->meta);
+	/* Directory buckets of S3 Express list in no order. */
+	ns->unsorted = ends_with(cfg->bucket, "--x-s3");
+	err = copy_rules(ns, &cfg->fresh);
+	if (!err)
+		err = open_store(ns, cfg, why, cap);
+	if (!err)
+		err = dirs_new(ns->store, &ns->dirs);
+	if (!err)
+		err = workq_new("lists", LIST_THREADS, LIST_DEPTH, &ns->lists);
+	if (!err)
+		err = thread_start(&ns->tidier, "tidy", tidy, ns);
+	ns->has_tidier = !err;
 	if (err) {
-		free(ns);
+		namespace_free(ns);
 		return err;
 	}
 	*out = ns;
 	return 0;
 }
 
+void namespace_stop(struct namespace *ns)
+{
+	if (!ns)
+		return;
+	namespace_on_change(ns, NULL, NULL);
+	atomic_store(&ns->ending, true);
+	if (ns->dirs)
+		dirs_stop(ns->dirs);
+	walk_stop(ns);
+	LOCK_SCOPE(&ns->lock);
+	pthread_cond_broadcast(&ns->tidy_wake);
+}
+
+void namespace_wait(struct namespace *ns)
+{
+	if (!ns)
+		return;
+	workq_free(ns->lists);
+	ns->lists = NULL;
+	if (ns->has_tidier)
+		pthread_join(ns->tidier, NULL);
+	ns->has_tidier = false;
+}
+
 void namespace_free(struct namespace *ns)
 {
 	if (!ns)
 		return;
-	meta_free(ns->meta);
+	namespace_stop(ns);
+	namespace_wait(ns);
+	walk_free(ns);
+	dirs_free(ns->dirs);
+	store_close(ns->store);
+	free(ns->prefixes);
+	pthread_cond_destroy(&ns->wake);
+	pthread_cond_destroy(&ns->tidy_wake);
+	pthread_mutex_destroy(&ns->lock);
 	free(ns);
+}
+
+void namespace_on_change(struct namespace *ns,
+			 void (*changed)(void *ctx, uint64_t dir,
+					 const char *name),
+			 void *ctx)
+{
+	LOCK_SCOPE(&ns->lock);
+	ns->changed = changed;
+	ns->changed_ctx = ctx;
+}
+
+void namespace_changed(struct namespace *ns, uint64_t dir, const char *name)
+{
+	void (*changed)(void *, uint64_t, const char *);
+	void *ctx;
+
+	{
+		LOCK_SCOPE(&ns->lock);
+		changed = ns->changed;
+		ctx = ns->changed_ctx;
+	}
+	if (changed)
+		changed(ctx, dir, name);
+}
+
+const unsigned char *namespace_hash_key(const struct namespace *ns)
+{
+	return store_hash_key(ns->store);
+}
+
+/* ---- paths and keys ---- */
+
+int namespace_join(char *out, size_t cap, const char *dir, const char *name)
+{
+	const int n = snprintf(out, cap, "%s%s%s", dir,
+			       *dir && *name ? "/" : "", name);
+
+	return n >= 0 && (size_t)n < cap ? 0 : -ENAMETOOLONG;
+}
+
+int namespace_path(struct namespace *ns, uint64_t id, const char *name,
+		   char *path)
+{
+	struct dir *dir = dirs_get(ns->dirs, id);
+	int err;
+
+	if (!dir)
+		return -ESTALE;
+	err = namespace_join(path, NAMESPACE_PATH_MAX + 1, dir->path,
+			     name ? name : "");
+	dirs_put(ns->dirs, dir);
+	return err;
 }
 
 int namespace_resolve(const struct namespace *ns, const char *path,
@@ -69,286 +268,200 @@ int namespace_resolve(const struct namespace *ns, const char *path,
 	return 0;
 }
 
-int namespace_peek(struct namespace *ns, const char *path,
-		   struct meta_attr *out)
+int namespace_key_prefix(const struct namespace *ns, const char *path,
+			 char bucket[S3_BUCKET_MAX + 1],
+			 char key[S3_KEY_MAX + 2])
 {
-	if (!*path) {
-		*out = (struct meta_attr){.is_dir = true};
-		return 0;
-	}
-	return meta_get(ns->meta, path, out);
-}
+	const int err = namespace_resolve(ns, path, bucket, key);
+	const size_t n = err ? 0 : strlen(key);
 
-static void from_s3(const struct s3_attr *a, struct meta_attr *out)
-{
-	*out = (struct meta_attr){.size = a->size, .mtime = a->mtime};
-	snprintf(out->etag, sizeof(out->etag), "%s", a->etag);
-	snprintf(out->storage_class, sizeof(out->storage_class), "%s",
-		 a->storage_class);
-}
-
-/* Does a bucket of that name exist?  A listing of one key tells. */
-static int look_bucket(struct namespace *ns, const char *bucket)
-{
-	struct s3_attr unused;
-
-	return s3_head(ns->s3, bucket, NULL, NULL, NULL, &unused);
-}
-
-static int ask(struct namespace *ns, const char *path, struct meta_attr *out)
-{
-	char bucket[S3_BUCKET_MAX + 1], key[S3_KEY_MAX + 1];
-	struct s3_look look;
-	int err = namespace_resolve(ns, path, bucket, key);
-
-	if (err)
-		return err;
-	if (!*key) {
-		err = look_bucket(ns, bucket);
-		*out = (struct meta_attr){.is_dir = true};
-		return err;
-	}
-	s3_look(ns->s3, bucket, key, &look);
-	/* The directory comes first, see namespace.h. */
-	if (!look.prefix_err) {
-		*out = (struct meta_attr){.is_dir = true};
-		return 0;
-	}
-	if (look.prefix_err != -ENOENT)
-		return look.prefix_err;
-	if (!look.object_err)
-		from_s3(&look.object, out);
-	return look.object_err;
-}
-
-int namespace_look(struct namespace *ns, const char *path,
-		   struct meta_attr *out)
-{
-	int err = namespace_peek(ns, path, out);
-
-	if (err != -EAGAIN)
-		return err;
-	err = ask(ns, path, out);
-	if (!err)
-		meta_put(ns->meta, path, out);
-	else if (err == -ENOENT)
-		meta_put(ns->meta, path, NULL);
+	if (n && key[n - 1] != '/')
+		memcpy(key + n, "/", 2);
 	return err;
 }
 
-int namespace_revalidate(struct namespace *ns, const char *path,
-			 struct meta_attr *out, bool *changed)
-{
-	char bucket[S3_BUCKET_MAX + 1], key[S3_KEY_MAX + 1];
-	struct meta_attr known;
-	struct s3_attr a;
-	int err = namespace_resolve(ns, path, bucket, key);
+/* ---- what is known ---- */
 
-	if (err)
-		return err;
-	err = s3_head(ns->s3, bucket, key, NULL, NULL, &a);
-	if (err) {
-		if (err == -ENOENT)
-			meta_forget(ns->meta, path);
-		return err;
+struct snap *namespace_fresh_snap(struct namespace *ns, struct dir *dir,
+				  uint64_t *left_ms)
+{
+	struct snap *s = dirs_snap(ns->dirs, dir);
+	uint64_t left = 0;
+
+	if (s)
+		left = s->flags & STORE_FROZEN
+			       ? FRESH_FOREVER
+			       : fresh_left(fresh_ttl(&ns->fresh, dir->path),
+					    s->since_ms, namespace_now());
+	if (left_ms)
+		*left_ms = left;
+	if (s && !left) {
+		dirs_snap_put(ns->dirs, s);
+		s = NULL;
 	}
-	from_s3(&a, out);
-	*changed = !meta_get(ns->meta, path, &known) &&
-		   (strcmp(known.etag, out->etag) != 0 ||
-		    known.size != out->size);
-	meta_put(ns->meta, path, out);
+	return s;
+}
+
+static void to_attr(const struct rec *r, struct ns_attr *out)
+{
+	*out = (struct ns_attr){.is_dir = r->is_dir,
+				.dir = r->is_dir ? r->dir : 0,
+				.size = r->size,
+				.mtime = r->is_dir ? 0 : r->mtime};
+	memcpy(out->etag, r->etag, strlen(r->etag) + 1);
+	memcpy(out->storage_class, r->storage_class,
+	       strlen(r->storage_class) + 1);
+}
+
+/* By what was learnt of the name alone; *since says when. */
+static int peek_name(struct namespace *ns, struct dir *dir, const char *name,
+		     struct ns_attr *out, uint64_t *since, uint64_t *left)
+{
+	unsigned char buf[REC_ONE_MAX];
+	char path[NAMESPACE_PATH_MAX + 1];
+	struct rec r = {.len = 0};
+	uint64_t ttl;
+	int n;
+
+	if (!dir->has_names)
+		return -EAGAIN;
+	n = store_name_get(ns->store, dir->id, name, buf, sizeof(buf), since);
+	if (n < 0 || namespace_join(path, sizeof(path), dir->path, name))
+		return -EAGAIN;
+	ttl = fresh_ttl(&ns->fresh, path);
+	/* What is missing is not believed to be so for ever. */
+	if (!n)
+		ttl = ns->fresh.negative_ttl_ms;
+	*left = fresh_left(ttl, *since, namespace_now());
+	if (!*left || (n && !rec_unpack_one(buf, (size_t)n, &r)))
+		return -EAGAIN;
+	if (!n)
+		return -ENOENT;
+	to_attr(&r, out);
 	return 0;
 }
 
-void namespace_forget(struct namespace *ns, const char *path)
+/* By a listing that is still arriving: what a reader has been given is not
+ * asked for again. */
+static int peek_early(struct namespace *ns, struct dir *dir, const char *name,
+		      struct ns_attr *out, uint64_t *since, uint64_t *left)
 {
-	meta_forget(ns->meta, path);
+	struct snap *s = dirs_listing(ns->dirs, dir);
+	struct rec r;
+	int found;
+
+	if (!s)
+		return -EAGAIN;
+	found = dirs_find_early(ns->dirs, s, name, &r);
+	*since = s->since_ms;
+	dirs_snap_put(ns->dirs, s);
+	*left = fresh_left(fresh_ttl(&ns->fresh, dir->path), *since,
+			   namespace_now());
+	if (!found || !*left)
+		return -EAGAIN;
+	to_attr(&r, out);
+	return 0;
 }
 
-/* ---- listings ---- */
+/* By the listing of the directory. */
+static int peek_listing(struct namespace *ns, struct dir *dir, const char *name,
+			struct ns_attr *out, uint64_t *since, uint64_t *left)
+{
+	struct snap *s = namespace_fresh_snap(ns, dir, left);
+	struct rec r;
+	int found;
 
-struct listing {
-	const char *prefix; /* of every key that belongs here */
-	size_t prefix_len;
-	struct strbuf text; /* names and ETags, terminated */
-	struct raw {
-		size_t name, etag; /* offsets into text */
-		uint64_t size;
-		time_t mtime;
-		bool is_dir;
-	} * raw;
-	size_t n, cap;
-	size_t hidden;
+	if (!s)
+		return peek_early(ns, dir, name, out, since, left);
+	*since = s->since_ms;
+	found = dirs_find(ns->dirs, s, name, &r);
+	dirs_snap_put(ns->dirs, s);
+	if (found < 0)
+		namespace_forget_listing(ns, dir);
+	else if (found)
+		to_attr(&r, out);
+	return found < 0 ? -EAGAIN : found ? 0 : -ENOENT;
+}
+
+struct next {
+	int (*each)(void *ctx, const char *name, const struct ns_attr *attr);
+	void *ctx;
 };
 
-/* Is it one component that a directory can show? */
-static bool is_name(const char *s, size_t n)
+static int give_next(void *ctx, const struct rec *r, snap_pos pos)
 {
-	return n > 0 && n <= 255 && !memchr(s, '/', n) &&
-	       !(n == 1 && s[0] == '.') &&
-	       !(n == 2 && s[0] == '.' && s[1] == '.');
+	const struct next *n = ctx;
+	struct ns_attr a;
+
+	(void)pos;
+	to_attr(r, &a);
+	return n->each(n->ctx, r->name, &a);
 }
 
-static int add_entry(void *ctx, const struct s3_entry *e)
+int namespace_next(struct namespace *ns, uint64_t id, const char *name,
+		   bool is_dir,
+		   int (*each)(void *ctx, const char *name,
+			       const struct ns_attr *attr),
+		   void *ctx)
 {
-	struct listing *l = ctx;
-	const char *name = e->key + l->prefix_len;
-	size_t n = strlen(e->key);
-	struct raw *r;
+	struct dir *dir = dirs_get(ns->dirs, id);
+	struct snap *s = dir ? namespace_fresh_snap(ns, dir, NULL) : NULL;
+	struct next n = {each, ctx};
+	snap_pos pos;
+	int err = -EAGAIN;
 
-	/* A server that answers with what was not asked for. */
-	if (n < l->prefix_len || memcmp(e->key, l->prefix, l->prefix_len) != 0)
-		return 0;
-	n -= l->prefix_len;
-	if (n == 0 && !e->is_prefix)
-		return 0; /* the directory's own marker */
-	if (e->is_prefix && n > 0 && name[n - 1] == '/')
-		n--;
-	if (!is_name(name, n)) {
-		l->hidden++;
-		return 0;
-	}
-	if (l->n == l->cap) {
-		const size_t cap = l->cap ? 2 * l->cap : 256;
-		void *more = realloc(l->raw, cap * sizeof(*l->raw));
-
-		if (!more)
-			return -ENOMEM;
-		l->raw = more;
-		l->cap = cap;
-	}
-	r = &l->raw[l->n++];
-	*r = (struct raw){.name = l->text.len,
-			  .size = e->size,
-			  .mtime = e->mtime,
-			  .is_dir = e->is_prefix};
-	strbuf_add(&l->text, name, n);
-	strbuf_add(&l->text, "", 1);
-	r->etag = l->text.len;
-	strbuf_add(&l->text, e->etag ? e->etag : "",
-		   (e->etag ? strlen(e->etag) : 0) + 1);
-	return l->text.failed ? -ENOMEM : 0;
+	if (s && !dirs_seek(ns->dirs, s, name, is_dir, &pos))
+		err = dirs_read(ns->dirs, s, &pos, false, give_next, &n);
+	if (s)
+		dirs_snap_put(ns->dirs, s);
+	if (dir)
+		dirs_put(ns->dirs, dir);
+	return err ? -EAGAIN : 0;
 }
 
-static int add_bucket(void *ctx, const struct s3_entry *e)
+int namespace_peek_in(struct namespace *ns, struct dir *dir, const char *name,
+		      struct ns_attr *out, uint64_t *left_ms)
 {
-	struct s3_entry dir = *e;
+	uint64_t since = 0, of_name = 0, left = 0;
+	struct ns_attr a;
+	const int err = peek_name(ns, dir, name, &a, &of_name, &left);
+	int listed;
 
-	dir.is_prefix = true;
-	return add_entry(ctx, &dir);
-}
-
-/* Directories before files of the same name, so that the first stays. */
-static int by_name(const void *a, const void *b)
-{
-	const struct meta_entry *x = a, *y = b;
-	const int c = strcmp(x->name, y->name);
-
-	return c ? c : (int)y->is_dir - (int)x->is_dir;
-}
-
-static struct meta_dir *to_dir(struct listing *l)
-{
-	struct meta_dir *d = calloc(1, sizeof(*d));
-	size_t kept = 0;
-
-	if (!d)
-		return NULL;
-	d->refs = 1;
-	d->entries = calloc(l->n + 1, sizeof(*d->entries));
-	if (!d->entries) {
-		free(d);
-		return NULL;
-	}
-	d->text = l->text.s;
-	l->text = (struct strbuf){.max = l->text.max};
-	for (size_t i = 0; i < l->n; i++)
-		d->entries[i] = (struct meta_entry){
-			.name = d->text + l->raw[i].name,
-			.etag = d->text + l->raw[i].etag,
-			.size = l->raw[i].size,
-			.mtime = l->raw[i].mtime,
-			.is_dir = l->raw[i].is_dir};
-	qsort(d->entries, l->n, sizeof(*d->entries), by_name);
-	for (size_t i = 0; i < l->n; i++)
-		if (!kept ||
-		    strcmp(d->entries[kept - 1].name, d->entries[i].name) != 0)
-			d->entries[kept++] = d->entries[i];
-	d->n = kept;
-	return d;
-}
-
-static int fetch_list(struct namespace *ns, const char *path,
-		      struct meta_dir **out)
-{
-	char bucket[S3_BUCKET_MAX + 1], key[S3_KEY_MAX + 2];
-	struct s3_list l = {.delimiter = "/", .entry = add_entry};
-	struct listing listing = {0};
-	int err = namespace_resolve(ns, path, bucket, key);
-
-	if (err)
-		return err;
-	if (*key && key[strlen(key) - 1] != '/')
-		strcat(key, "/");
-	strbuf_init(&listing.text, LISTING_MAX);
-	listing.prefix = key;
-	listing.prefix_len = *bucket ? strlen(key) : 0;
-	l.ctx = &listing;
-	l.prefix = key;
-	l.bucket = *bucket ? bucket : NULL;
-	if (!*bucket)
-		l.entry = add_bucket;
-	err = s3_list(ns->s3, &l, NULL);
-	if (!err) {
-		*out = to_dir(&listing);
-		err = *out ? 0 : -ENOMEM;
-	}
-	if (listing.hidden)
-		log_info("namespace: %zu keys under \"%s\" have no path and "
-			 "are not shown",
-			 listing.hidden, path);
-	free(listing.raw);
-	strbuf_free(&listing.text);
-	return err;
-}
-
-struct meta_dir *namespace_list_known(struct namespace *ns, const char *path)
-{
-	return meta_dir_get(ns->meta, path);
-}
-
-int namespace_list(struct namespace *ns, const char *path,
-		   struct meta_dir **out)
-{
-	struct meta_dir *d = meta_dir_get(ns->meta, path);
-	int err = 0;
-
-	if (!d) {
-		err = fetch_list(ns, path, &d);
+	if (err != -EAGAIN)
+		*left_ms = left;
+	listed = peek_listing(ns, dir, name, out, &since, &left);
+	/* The later of the two counts. */
+	if (err != -EAGAIN && (listed == -EAGAIN || of_name >= since)) {
 		if (!err)
-			d = meta_dir_keep(ns->meta, path, d);
+			*out = a;
+		return err;
 	}
-	if (!err)
-		*out = d;
+	*left_ms = left;
+	return listed;
+}
+
+int namespace_peek(struct namespace *ns, uint64_t id, const char *name,
+		   struct ns_attr *out, uint64_t *left_ms)
+{
+	struct dir *dir = dirs_get(ns->dirs, id);
+	int err;
+
+	if (!dir)
+		return -ESTALE;
+	err = namespace_peek_in(ns, dir, name, out, left_ms);
+	dirs_put(ns->dirs, dir);
 	return err;
 }
 
-void namespace_list_put(struct namespace *ns, struct meta_dir *d)
+void namespace_get_stats(struct namespace *ns, struct ns_stats *out)
 {
-	meta_dir_put(ns->meta, d);
-}
+	struct dirs_stats d;
+	struct store_stats s;
 
-int namespace_xattrs(
-	struct namespace *ns, const char *path, struct s3_attr *attr,
-	void (*meta)(void *ctx, const char *name, const char *value), void *ctx)
-{
-	char bucket[S3_BUCKET_MAX + 1], key[S3_KEY_MAX + 1];
-	const int err = namespace_resolve(ns, path, bucket, key);
-
-	return err ? err : s3_head(ns->s3, bucket, key, meta, ctx, attr);
-}
-
-void namespace_get_stats(struct namespace *ns, struct meta_stats *out)
-{
-	meta_get_stats(ns->meta, out);
+	dirs_get_stats(ns->dirs, &d);
+	store_get_stats(ns->store, &s);
+	*out = (struct ns_stats){.dirs = d.dirs,
+				 .leaves = d.leaves,
+				 .bytes = s.bytes,
+				 .rebuilt = s.rebuilt};
 }

@@ -117,6 +117,8 @@ static void add_piece(struct cache_read *r, struct chunk *ch)
 
 	p->read = r;
 	p->chunk = ch;
+	chunk_note_read(ch, r->off > ch->lo ? r->off : ch->lo,
+			min_u64(r->off + r->len, ch->hi));
 	list_init(&p->link);
 	if (ch->state == CHUNK_FILLING) {
 		list_add_tail(&ch->waiters, &p->link);
@@ -237,25 +239,44 @@ static bool try_read(struct cache *c, struct cache_read *r, bool sequential,
 }
 
 /* Slots that prefetch leaves to reads that wait for their bytes now. */
-static bool may_prefetch(struct cache *c)
+static bool may_prefetch(struct cache *c, enum slot_class class)
 {
-	const unsigned int total = staging_slots(c->staging, SLOT_BIG);
+	const unsigned int total = staging_slots(c->staging, class);
 	const unsigned int spare = total / 4 ? total / 4 : 1;
+	const unsigned int most = class == SLOT_BIG ? 4 : CACHE_PIECES;
 
 	return list_empty(&c->starved) &&
-	       chunk_available(c, SLOT_BIG, true) > (spare < 4 ? spare : 4);
+	       chunk_available(c, class, true) > (spare < most ? spare : most);
 }
 
-/* Under lock: claims what is missing of the bytes from..to, in order. */
-static void claim_ahead(struct cache *c, struct object *o, uint64_t from,
+/* Claims the bytes lo..hi ahead of who wants them; false when there is no room
+ * for them now. */
+static bool claim_one(struct cache *c, struct object *o, enum slot_class class,
+		      uint64_t lo, uint64_t hi, struct fill_list *fills)
+{
+	if (o->gone || c->stopped || fills->n >= FILLS_MAX / 2 ||
+	    !may_prefetch(c, class) || !chunk_has_unused(c, CACHE_PIECES))
+		return false;
+	chunk_claim(c, o, class, lo, hi, fills);
+	c->stats.prefetched += hi - lo;
+	return true;
+}
+
+/* A file that one small slot holds does not take a big one. */
+static enum slot_class class_of(const struct object *o)
+{
+	return o->size <= STAGING_SMALL ? SLOT_SMALL : SLOT_BIG;
+}
+
+/* Under lock: claims what is missing of the bytes from..to, in order; false
+ * when there is no room for all. */
+static bool claim_ahead(struct cache *c, struct object *o, uint64_t from,
 			uint64_t to, struct fill_list *fills)
 {
-	const uint64_t step = staging_slot_size(c->staging, SLOT_BIG);
-	/* A file that one small slot holds does not take a big one. */
-	const enum slot_class class = o->size <= STAGING_SMALL ? SLOT_SMALL
-							       : SLOT_BIG;
+	const enum slot_class class = class_of(o);
+	const uint64_t step = staging_slot_size(c->staging, class);
 
-	while (from < to && !o->gone && !c->stopped) {
+	while (from < to) {
 		const uint64_t next = min_u64((from / step + 1) * step,
 					      o->size);
 		const struct chunk *ch = chunk_find(c, o, from);
@@ -264,13 +285,72 @@ static void claim_ahead(struct cache *c, struct object *o, uint64_t from,
 			from = ch->hi;
 			continue;
 		}
-		if (fills->n >= FILLS_MAX / 2 || !may_prefetch(c) ||
-		    chunk_available(c, class, true) == 0 ||
-		    !chunk_has_unused(c, CACHE_PIECES))
-			return;
-		chunk_claim(c, o, class, from, next, fills);
-		c->stats.prefetched += next - from;
+		if (!claim_one(c, o, class, from, next, fills))
+			return false;
 		from = next;
+	}
+	return true;
+}
+
+/* The same from the end on, for who reads backwards. */
+static void claim_back(struct cache *c, struct object *o, uint64_t from,
+		       uint64_t to, struct fill_list *fills)
+{
+	const enum slot_class class = class_of(o);
+	const uint64_t step = staging_slot_size(c->staging, class);
+
+	while (from < to) {
+		const uint64_t begin = (to - 1) / step * step;
+		const struct chunk *ch = chunk_find(c, o, to - 1);
+
+		if (ch) {
+			to = ch->lo;
+			continue;
+		}
+		if (!claim_one(c, o, class, begin, to, fills))
+			return;
+		to = begin;
+	}
+}
+
+/* One piece of those that come at equal distances, exactly.  What stands in
+ * its chunk's place stays: it is as likely to be wanted. */
+static void claim_piece(struct cache *c, struct object *o, uint64_t from,
+			uint64_t to, struct fill_list *fills)
+{
+	struct planned p;
+
+	while (from < to) {
+		const struct chunk *ch = chunk_find(c, o, from);
+
+		if (ch) {
+			from = ch->hi;
+			continue;
+		}
+		choose_fetch(c, o, from, to, false, false, &p);
+		if (chunk_at(c, o, p.class,
+			     p.lo / staging_slot_size(c->staging, p.class)) ||
+		    !claim_one(c, o, p.class, p.lo, p.hi, fills))
+			return;
+		from = p.hi;
+	}
+}
+
+/* Under lock: what is expected to be read soon. */
+static void claim_advised(struct cache *c, const struct cache_read *r,
+			  const struct window_advice *a,
+			  struct fill_list *fills)
+{
+	struct object *o = r->object;
+	const uint64_t end = r->off + r->len;
+
+	claim_ahead(c, o, end, end + a->ahead, fills);
+	claim_back(c, o, r->off - a->back, r->off, fills);
+	for (unsigned int i = 1; i <= a->steps; i++) {
+		const uint64_t from = r->off + (uint64_t)a->step * i;
+
+		claim_piece(c, o, from, min_u64(from + a->piece, o->size),
+			    fills);
 	}
 }
 
@@ -318,8 +398,7 @@ void cache_read_start(struct cache *c, struct cache_read *r)
 			starve(c, r);
 			read_retry_starved(c, &fills, &finished);
 		}
-		claim_ahead(c, r->object, r->off + r->len,
-			    r->off + r->len + a.ahead, &fills);
+		claim_advised(c, r, &a, &fills);
 	}
 	/* First the answer that is there, then the work for the next. */
 	read_complete(&finished);
@@ -373,17 +452,19 @@ void cache_read_end(struct cache *c, struct cache_read *r)
 	read_complete(&finished);
 }
 
-void cache_prefetch(struct cache *c, struct object *o, uint64_t off,
+bool cache_prefetch(struct cache *c, struct object *o, uint64_t off,
 		    uint64_t len)
 {
 	struct fill_list fills = {.n = 0};
+	bool all;
 
 	if (off >= o->size)
-		return;
+		return true;
 	{
 		LOCK_SCOPE(&c->lock);
-		claim_ahead(c, o, off, off + min_u64(len, o->size - off),
-			    &fills);
+		all = claim_ahead(c, o, off, off + min_u64(len, o->size - off),
+				  &fills);
 	}
 	fill_start(c, &fills);
+	return all;
 }

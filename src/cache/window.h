@@ -14,6 +14,7 @@
 #define WINDOW_STREAMS 4
 
 struct window_stream {
+	uint64_t first; /* the lowest byte of it */
 	uint64_t next;  /* where the next read of it would begin */
 	uint64_t run;   /* bytes read in order so far; 0: unused */
 	uint64_t count; /* in so many reads */
@@ -25,20 +26,45 @@ struct window {
 	uint64_t reads;
 	bool jumped;      /* there was more than one stream */
 	uint64_t typical; /* bytes that streams ran; 0: none has ended yet */
+
+	/* Of reads that do not continue where the one before ended. */
+	uint64_t from;      /* where the newest began */
+	uint64_t since;     /* bytes read in order from there */
+	uint64_t piece;     /* the same of the one before it */
+	int64_t stride;     /* how far it began from the one before */
+	unsigned int equal; /* so many distances before it were the same */
+	/* Each of so many ended where the one before began, from top down. */
+	unsigned int downs;
+	uint64_t top;
+	uint64_t behind; /* bytes that the run downwards before had; 0: none */
+	unsigned int habit; /* of long runs, see window.c */
 };
+
+#define WINDOW_STEPS 16
 
 struct window_advice {
 	bool sequential; /* fetch whole chunks */
-	uint64_t ahead;  /* bytes behind the read to have fetched too */
+	uint64_t ahead;  /* bytes after the read to have fetched too */
+	uint64_t back;   /* bytes before it: the file is read backwards */
+	/* At off + step, off + 2 * step ... so many pieces of piece bytes. */
+	int64_t step;
+	unsigned int steps;
+	uint64_t piece;
 };
 
 /*
- * A read of len bytes at off of a file of size bytes; max bounds ahead.
+ * A read of len bytes at off of a file of size bytes; max bounds what is to be
+ * fetched beside it.
  *
  * Sequential is what continues a stream, or starts at 0 with a large read; but
  * a handle that jumps is believed: a large random read comes as several reads
  * in order, and only what runs on as far as streams of this handle use to run
- * (or farther than they ever did) is fetched ahead.
+ * (or farther than they ever did) is fetched ahead.  Reads with gaps between
+ * them are no stream, however near.
+ *
+ * Pieces at equal distances (a column, a tensor's rows) are expected to go on
+ * so, and pieces that end where the one before began are a file read
+ * backwards.
  */
 struct window_advice window_read(struct window *w, uint64_t off, uint64_t len,
 				 uint64_t size, uint64_t max);

@@ -21,10 +21,14 @@ struct fs_config {
 	gid_t gid;
 	mode_t file_mode, dir_mode;
 	bool allow_other;
+	bool has_trusted;  /* some rule is for a trusted prefix */
 	bool kernel_cache; /* page cache instead of direct I/O */
+	unsigned int
+		files_ahead; /* small files to fetch before they are opened */
 	bool debug;
-	uint64_t ttl_ms, negative_ttl_ms; /* what the kernel may keep */
-	const char *control;              /* path of the control socket */
+	uint64_t ttl_ms, negative_ttl_ms;
+	uint64_t kernel_ttl_ms; /* the kernel keeps nothing longer */
+	const char *control;    /* path of the control socket */
 	/* For INFO. */
 	uint64_t slot_size, host_pool;
 	const char *(*transport)(void *ctx); /* in use now */

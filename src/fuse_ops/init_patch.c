@@ -2,9 +2,12 @@
 /*
  * Direct I/O files may be mapped shared only if the INIT answer says so
  * (FUSE_DIRECT_IO_ALLOW_MMAP, kernel 6.6), and libfuse before 3.17 has no way
- * to say it.  So the session's reads and writes go through here: the one INIT
- * exchange is recognised, and the flag is added to its answer when the kernel
- * has offered it.  Everything else passes untouched.
+ * to say it; those before 3.16 take the wish for parallel readers of a
+ * directory (FUSE_PARALLEL_DIROPS) and do not pass it on.  So the session's
+ * reads and writes go through here: the one INIT exchange is recognised, and
+ * the flags are added to its answer when the kernel has offered them.  So is
+ * the size of requests, which libfuse bounds by its own buffer.
+ * Everything else passes untouched.
  *
  * INIT comes before any other request and is answered on the thread that read
  * it, so its fields need no lock.
@@ -24,6 +27,8 @@
 #define FUSE_INIT_EXT (1 << 30)
 #endif
 
+#define MAX_PAGES 1024 /* of a request: 4 MiB */
+
 /* Of fuse_init_in, whose tail older headers lack. */
 #define FLAGS_OFF 12
 #define FLAGS2_OFF 16
@@ -39,6 +44,7 @@ static void look_at_request(struct fs *fs, const char *buf, size_t n)
 	if ((flags & FUSE_INIT_EXT) && n >= sizeof(*in) + FLAGS2_OFF + 4)
 		memcpy(&flags2, buf + sizeof(*in) + FLAGS2_OFF, 4);
 	fs->init_unique = in->unique;
+	fs->offers_parallel_dirs = flags & FUSE_PARALLEL_DIROPS;
 	fs->offers_direct_mmap = flags2 & (FUSE_DIRECT_IO_ALLOW_MMAP >> 32);
 }
 
@@ -52,19 +58,47 @@ static ssize_t patched_read(int fd, void *buf, size_t n, void *arg)
 	return got;
 }
 
-/* iov[0] is the header, iov[1] fuse_init_out. */
+/* The answer, if it has the bytes up to the end of a field: iov[0] is the
+ * header, iov[1] fuse_init_out. */
+#define INIT_OUT(iov, count, field)                                         \
+	((count) >= 2 && (iov)[1].iov_len >=                                \
+				 offsetof(struct fuse_init_out, field) +    \
+					 sizeof(((struct fuse_init_out *)0) \
+							->field)            \
+		 ? (struct fuse_init_out *)(iov)[1].iov_base                \
+		 : NULL)
+
 static void patch_answer(struct fs *fs, struct iovec *iov, int count)
 {
-	struct fuse_init_out *out;
+	struct fuse_init_out *out = INIT_OUT(iov, count, flags2);
 
-	if (count < 2 ||
-	    iov[1].iov_len < offsetof(struct fuse_init_out, flags2) +
-				     sizeof(out->flags2))
+	if (!out)
 		return;
-	out = iov[1].iov_base;
 	out->flags |= FUSE_INIT_EXT;
 	out->flags2 |= (uint32_t)(FUSE_DIRECT_IO_ALLOW_MMAP >> 32);
 	atomic_store(&fs->direct_mmap, true);
+}
+
+static void patch_dirs(struct iovec *iov, int count)
+{
+	struct fuse_init_out *out = INIT_OUT(iov, count, flags);
+
+	if (out)
+		out->flags |= FUSE_PARALLEL_DIROPS;
+}
+
+/* A read of more than 1 MiB is one request where the administrator has raised
+ * fs.fuse.max_pages_limit (kernel 6.13): the kernel takes the lower one.
+ * libfuse says what its own buffer holds, which answers do not go through. */
+static void patch_pages(const struct fs *fs, struct iovec *iov, int count)
+{
+	/* Two slots must do for a read, wherever it begins. */
+	const uint64_t slot = fs->cfg.slot_size / 4096;
+	const uint16_t most = slot < MAX_PAGES ? (uint16_t)slot : MAX_PAGES;
+	struct fuse_init_out *out = INIT_OUT(iov, count, max_pages);
+
+	if (out && out->flags & FUSE_MAX_PAGES && out->max_pages < most)
+		out->max_pages = most;
 }
 
 static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *arg)
@@ -76,6 +110,9 @@ static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *arg)
 
 		if (h->unique == fs->init_unique && h->error == 0) {
 			fs->init_unique = 0;
+			patch_pages(fs, iov, count);
+			if (fs->offers_parallel_dirs)
+				patch_dirs(iov, count);
 			if (fs->offers_direct_mmap && !fs->cfg.kernel_cache)
 				patch_answer(fs, iov, count);
 		}

@@ -1,39 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An open directory is a listing as it was when it was opened, so that names
- * neither repeat nor vanish while others write.  Offsets: 0 is ".", 1 "..",
- * n the entry n - 2.
+ * An open directory is one listing, so that names neither repeat nor vanish
+ * while others write; it may still be arriving.  Offsets: 0 is ".", 1 "..",
+ * and from 2 on the listing's positions.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/rec.h"
 #include "fuse_ops/ops.h"
 
+#define FIRST 2
+#define FIRST_ANSWER (32U << 10) /* bytes: some 150 names with attributes */
+
 struct dir {
-	struct handle handle;  /* first */
-	struct meta_dir *list; /* a reference */
+	struct handle handle; /* first */
+	struct ns_dir *list;  /* owned */
 };
 
 static void free_dir(struct fs *fs, struct handle *h)
 {
 	struct dir *d = (struct dir *)h;
 
-	namespace_list_put(fs->ns, d->list);
+	namespace_close_dir(fs->ns, d->list);
 	free(d);
 }
 
-/* Takes over the reference to the listing. */
+/* Takes over the listing. */
 static void reply_opendir(fuse_req_t req, const struct fuse_file_info *fi,
-			  struct meta_dir *list)
+			  struct ns_dir *list)
 {
 	struct fs *fs = fs_of(req);
 	struct dir *d = calloc(1, sizeof(*d));
 	struct fuse_file_info out = *fi;
 
 	if (!d) {
-		namespace_list_put(fs->ns, list);
+		namespace_close_dir(fs->ns, list);
 		reply_err(req, -ENOMEM);
 		return;
 	}
@@ -48,9 +53,19 @@ static void reply_opendir(fuse_req_t req, const struct fuse_file_info *fi,
 
 static void run_opendir(struct job *job)
 {
-	struct meta_dir *d;
-	const int err = namespace_list(job->fs->ns, job->path, &d);
+	struct namespace *ns = job->fs->ns;
+	struct ns_dir *d;
+	/* An open of a file that was taken for a directory comes here too. */
+	int err = job->fs->assumes ? namespace_settle(ns, job->dir) : 0;
+	const bool unknown = err == -ENOENT;
 
+	/* Who means a directory says so; for anybody else no file is no name. */
+	if (!err || (unknown && job->fi.flags & O_DIRECTORY))
+		err = namespace_open_dir(ns, job->dir, &d);
+	if (!err && unknown && namespace_dir_is_empty(ns, d)) {
+		namespace_close_dir(ns, d);
+		err = -ENOENT;
+	}
 	if (err)
 		reply_err(job->req, err);
 	else
@@ -59,100 +74,149 @@ static void run_opendir(struct job *job)
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
-	struct inode_info i;
-	const int err = inode_get(fs->inodes, ino, &i);
-	struct meta_dir *d;
+	const struct job job = {.ino = ino, .dir = ino, .fi = *fi};
+	struct ns_dir *d;
+	const int err = namespace_open_known(fs_of(req)->ns, ino, &d);
 
-	if (err) {
-		reply_err(req, err);
-		return;
-	}
-	d = namespace_list_known(fs->ns, i.path);
-	if (d)
+	if (!err)
 		reply_opendir(req, fi, d);
+	else if (err == -EAGAIN)
+		job_post(req, &job, run_opendir);
 	else
-		job_post(req, ino, i.path, NULL, fi, 0, run_opendir);
+		reply_err(req, err);
 }
 
-/* One name into buf; its size, which is over room when it does not fit. */
-static size_t add_name(fuse_req_t req, char *buf, size_t room, const char *name,
-		       const struct inode_info *i, bool plus, off_t next)
+/* An answer that is being filled. */
+struct filling {
+	fuse_req_t req;
+	struct fs *fs;
+	fuse_ino_t ino;
+	bool plus;
+	enum prime_how how;
+	unsigned int files; /* of this answer */
+	double timeout;
+	char *buf;
+	size_t size, used;
+};
+
+/* false when it does not fit. */
+static bool add_name(struct filling *f, const char *name,
+		     const struct inode_info *i, bool primed, off_t next)
 {
-	struct fs *fs = fs_of(req);
+	const size_t room = f->size - f->used;
 	struct fuse_entry_param e = {0};
-
-	fill_stat(fs, i, &e.attr);
-	if (!plus)
-		return fuse_add_direntry(req, buf, room, name, &e.attr, next);
-	e.ino = i->ino;
-	e.entry_timeout = e.attr_timeout = (double)fs->cfg.ttl_ms / 1000;
-	return fuse_add_direntry_plus(req, buf, room, name, &e, next);
-}
-
-static size_t add_dot(fuse_req_t req, char *buf, size_t room, fuse_ino_t ino,
-		      const char *name, bool plus, off_t next)
-{
-	/* ino 0 in an entry: the kernel counts no lookup for the two dots. */
-	const struct inode_info i = {.ino = plus ? 0 : ino,
-				     .attr = {.is_dir = true}};
-
-	return add_name(req, buf, room, name, &i, plus, next);
-}
-
-static size_t add_entry(fuse_req_t req, char *buf, size_t room, const char *dir,
-			const struct meta_entry *e, bool plus, off_t next)
-{
-	struct fs *fs = fs_of(req);
-	struct inode_info i = {.attr = {.is_dir = e->is_dir,
-					.size = e->size,
-					.mtime = e->mtime}};
-	char path[NAMESPACE_PATH_MAX + 300];
 	size_t n;
 
-	snprintf(path, sizeof(path), "%s%s%s", dir, *dir ? "/" : "", e->name);
-	snprintf(i.attr.etag, sizeof(i.attr.etag), "%s", e->etag);
-	i.ino = plus ? inode_ref(fs->inodes, path, &i.attr)
-		     : inode_number(path, &i.attr);
-	n = add_name(req, buf, room, e->name, &i, plus, next);
-	/* Only what is sent is counted by the kernel. */
-	if (plus && n > room)
-		inode_forget(fs->inodes, i.ino, 1);
-	return n;
+	fill_stat(f->fs, i, &e.attr);
+	if (f->plus) {
+		/* 0: the kernel takes the name and makes no inode. */
+		e.ino = primed ? i->ino : 0;
+		e.entry_timeout = f->timeout;
+		e.attr_timeout = i->attr.is_dir
+					 ? f->timeout
+					 : timeout_of(f->fs, FRESH_FOREVER);
+		n = fuse_add_direntry_plus(f->req, f->buf + f->used, room, name,
+					   &e, next);
+	} else {
+		n = fuse_add_direntry(f->req, f->buf + f->used, room, name,
+				      &e.attr, next);
+	}
+	if (n > room)
+		return false;
+	f->used += n;
+	return true;
+}
+
+static bool add_dot(struct filling *f, const char *name, off_t next)
+{
+	const struct inode_info i = {.ino = f->ino, .attr = {.is_dir = true}};
+
+	return add_name(f, name, &i, false, next);
+}
+
+/* Does a file come with its attributes? */
+static bool is_primed(struct filling *f)
+{
+	return f->how == PRIME_ALL ||
+	       (f->how == PRIME_PROBE && f->files++ >= PRIME_PROBES);
+}
+
+static int add_entry(void *ctx, const struct rec *r, uint64_t next)
+{
+	struct filling *f = ctx;
+	struct inode_info i;
+	bool plus = f->plus && (r->is_dir || is_primed(f));
+
+	i.attr.is_dir = r->is_dir;
+	i.attr.dir = r->dir;
+	i.attr.size = r->size;
+	i.attr.mtime = r->is_dir ? 0 : r->mtime;
+	memcpy(i.attr.etag, r->etag, strlen(r->etag) + 1);
+	memcpy(i.attr.storage_class, r->storage_class,
+	       sizeof(i.attr.storage_class));
+	i.ino = plus ? inode_note(f->fs->inodes, f->ino, r->name, &i.attr)
+		     : inode_number(f->fs->inodes, f->ino, r->name, &i.attr);
+	return !add_name(f, r->name, &i, plus, (off_t)(next + FIRST));
+}
+
+static void fill_and_reply(struct filling *f, struct ns_dir *list, off_t off,
+			   bool wait, const struct job *later,
+			   void (*run)(struct job *job))
+{
+	uint64_t pos = off > FIRST ? (uint64_t)off - FIRST : 0;
+	int err = 0;
+
+	/* The kernel takes milliseconds over a large answer; who waits for a
+	 * first name has it sooner. */
+	if (off == 0 && f->size > FIRST_ANSWER)
+		f->size = FIRST_ANSWER;
+	f->buf = malloc(f->size);
+	if (!f->buf) {
+		reply_err(f->req, -ENOMEM);
+		return;
+	}
+	if (f->plus)
+		f->how = prime_read(&f->fs->prime, fuse_req_ctx(f->req)->pid,
+				    f->ino);
+	f->timeout = timeout_of(f->fs, namespace_dir_left(f->fs->ns, list));
+	if ((off > 0 || add_dot(f, ".", 1)) &&
+	    (off > 1 || add_dot(f, "..", FIRST)))
+		err = namespace_read_dir(f->fs->ns, list, &pos,
+					 wait && !f->used, add_entry, f);
+	if (f->used || !err)
+		fuse_reply_buf(f->req, f->buf, f->used);
+	else if (err == -EAGAIN && !wait)
+		job_post(f->req, later, run);
+	else
+		reply_err(f->req, err);
+	free(f->buf);
+}
+
+static void run_readdir(struct job *job)
+{
+	struct filling f = {.req = job->req,
+			    .fs = job->fs,
+			    .ino = job->ino,
+			    .plus = job->plus,
+			    .size = job->size};
+
+	fill_and_reply(&f, ((struct dir *)(uintptr_t)job->fi.fh)->list,
+		       job->off, true, job, run_readdir);
 }
 
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		     struct fuse_file_info *fi, bool plus)
 {
-	struct fs *fs = fs_of(req);
-	const struct meta_dir *d =
-		((const struct dir *)(uintptr_t)fi->fh)->list;
-	struct inode_info self;
-	char *buf = malloc(size);
-	size_t used = 0;
-	int err = inode_get(fs->inodes, ino, &self);
+	const struct job later = {
+		.ino = ino, .fi = *fi, .size = size, .off = off, .plus = plus};
+	struct filling f = {.req = req,
+			    .fs = fs_of(req),
+			    .ino = ino,
+			    .plus = plus,
+			    .size = size};
 
-	if (err || !buf) {
-		free(buf);
-		reply_err(req, err ? err : -ENOMEM);
-		return;
-	}
-	for (uint64_t at = (uint64_t)off; at < d->n + 2; at++) {
-		const off_t next = (off_t)at + 1;
-		const size_t room = size - used;
-		const size_t n = at < 2 ? add_dot(req, buf + used, room, ino,
-						  at ? ".." : ".", plus, next)
-					: add_entry(req, buf + used, room,
-						    self.path,
-						    &d->entries[at - 2], plus,
-						    next);
-
-		if (n > room)
-			break;
-		used += n;
-	}
-	fuse_reply_buf(req, buf, used);
-	free(buf);
+	fill_and_reply(&f, ((struct dir *)(uintptr_t)fi->fh)->list, off, false,
+		       &later, run_readdir);
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

@@ -30,21 +30,40 @@ static void free_file(struct fs *fs, struct handle *h)
 	atomic_fetch_sub(&fs->open_files, 1);
 	gpubuf_owner_drop(fs->gpubuf, &f->buffers);
 	cache_object_put(fs->cache, f->object);
+	inode_unpin(fs->inodes, f->ino);
 	free(f);
 }
 
-static void reply_open(struct job *job, const struct meta_attr *attr)
+/* The object that is to be read, or NULL. */
+static struct object *find_object(struct fs *fs, uint64_t dir, const char *name,
+				  const struct ns_attr *a)
 {
 	char bucket[S3_BUCKET_MAX + 1], key[S3_KEY_MAX + 1];
+	char path[NAMESPACE_PATH_MAX + 1];
+
+	if (namespace_path(fs->ns, dir, name, path) ||
+	    namespace_resolve(fs->ns, path, bucket, key))
+		return NULL;
+	return cache_object_get(fs->cache, bucket, key, a->etag, a->size);
+}
+
+static void reply_open(struct job *job, const struct inode_info *i)
+{
 	struct file *f = calloc(1, sizeof(*f));
 	struct fs *fs = job->fs;
+	int err = f ? inode_pin(fs->inodes, i) : -ENOMEM;
 
-	if (f && !namespace_resolve(fs->ns, job->path, bucket, key))
-		f->object = cache_object_get(fs->cache, bucket, key, attr->etag,
-					     attr->size);
-	if (!f || !f->object) {
+	if (!err) {
+		f->ino = i->ino;
+		f->object = find_object(fs, i->dir, i->name, &i->attr);
+		if (!f->object) {
+			inode_unpin(fs->inodes, i->ino);
+			err = -ENOMEM;
+		}
+	}
+	if (err) {
 		free(f);
-		reply_err(job->req, -ENOMEM);
+		reply_err(job->req, err);
 		return;
 	}
 	job->fi.fh = (uintptr_t)f;
@@ -59,35 +78,103 @@ static void reply_open(struct job *job, const struct meta_attr *attr)
 		handle_end(fs, &f->handle);
 }
 
+/* ---- small files that are opened one after the other ---- */
+
+struct fetch {
+	struct fs *fs;
+	const struct ahead_task *task;
+	unsigned int n;
+	bool full; /* the pool: the next open goes on from there */
+};
+
+/* False when there is no room for it just now. */
+static bool fetch_file(const struct fetch *f, const char *name,
+		       const struct ns_attr *a)
+{
+	struct object *o = find_object(f->fs, f->task->dir, name, a);
+	bool fits;
+
+	if (!o)
+		return true;
+	fits = cache_prefetch(f->fs->cache, o, 0, a->size);
+	cache_object_put(f->fs->cache, o);
+	return fits;
+}
+
+static int fetch_next(void *ctx, const char *name, const struct ns_attr *a)
+{
+	struct fetch *f = ctx;
+
+	if (f->n == f->task->count)
+		return 1;
+	if (f->task->fetch && !a->is_dir && a->size &&
+	    a->size <= STAGING_SMALL && a->etag[0] && !fetch_file(f, name, a)) {
+		f->full = true;
+		return 1;
+	}
+	f->n++;
+	ahead_add(&f->fs->ahead, f->task->dir, name, a->is_dir);
+	return 0;
+}
+
+/* After the answer: nobody waits for this. */
+static void look_ahead(struct fs *fs, uint64_t dir, const char *name)
+{
+	struct ahead_task task;
+	struct fetch f = {.fs = fs, .task = &task};
+	bool ended;
+
+	if (!ahead_open(&fs->ahead, dir, name, &task))
+		return;
+	ended = namespace_next(fs->ns, dir, task.after, task.after_dir,
+			       fetch_next, &f) ||
+		(f.n < task.count && !f.full);
+	ahead_done(&fs->ahead, dir, ended);
+}
+
+/* What the inode is, and what its name is now. */
+static void open_now(struct job *job, const struct inode_info *i,
+		     const struct ns_attr *now)
+{
+	if (i->attr.size != now->size || strcmp(i->attr.etag, now->etag) != 0) {
+		reply_err(job->req, -ESTALE);
+		return;
+	}
+	reply_open(job, i);
+	if (i->attr.size <= STAGING_SMALL)
+		look_ahead(job->fs, i->dir, i->name);
+}
+
 static void run_open(struct job *job)
 {
 	struct inode_info i;
-	struct meta_attr now;
-	bool changed;
-	int err = namespace_revalidate(job->fs->ns, job->path, &now, &changed);
+	struct ns_attr now;
+	int err = inode_get(job->fs->inodes, job->ino, &i);
 
 	if (!err)
-		err = inode_get(job->fs->inodes, job->ino, &i);
-	if (!err &&
-	    (i.attr.size != now.size || strcmp(i.attr.etag, now.etag) != 0))
-		err = -ESTALE;
+		err = namespace_revalidate(job->fs->ns, i.dir, i.name, &now);
 	if (err)
 		reply_err(job->req, err);
 	else
-		reply_open(job, &now);
+		open_now(job, &i, &now);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct fs *fs = fs_of(req);
+	struct job job = {.req = req, .fs = fs, .ino = ino, .fi = *fi};
 	struct inode_info i;
-	const int err = inode_get(fs_of(req)->inodes, ino, &i);
+	struct ns_attr now;
+	const int err = inode_get(fs->inodes, ino, &i);
 
 	if (err)
 		reply_err(req, err);
 	else if ((fi->flags & O_ACCMODE) != O_RDONLY)
 		reply_err(req, -EROFS);
+	else if (!namespace_settled(fs->ns, i.dir, i.name, &now))
+		open_now(&job, &i, &now); /* another thread would cost more */
 	else
-		job_post(req, ino, i.path, NULL, fi, 0, run_open);
+		job_post(req, &job, run_open);
 }
 
 static struct read_op *take_read(struct fs *fs)

@@ -45,24 +45,18 @@ static void run_job(void *arg)
 	free(job);
 }
 
-void job_post(fuse_req_t req, fuse_ino_t ino, const char *path,
-	      const char *name, const struct fuse_file_info *fi, size_t size,
+void job_post(fuse_req_t req, const struct job *from,
 	      void (*run)(struct job *job))
 {
 	struct fs *fs = fs_of(req);
-	struct job *job = calloc(1, sizeof(*job));
+	struct job *job = malloc(sizeof(*job));
 	int err = job ? 0 : -ENOMEM;
 
 	if (!err) {
+		*job = *from;
 		job->req = req;
 		job->fs = fs;
-		job->ino = ino;
-		if (fi)
-			job->fi = *fi;
-		job->size = size;
 		job->run = run;
-		snprintf(job->name, sizeof(job->name), "%s", name ? name : "");
-		snprintf(job->path, sizeof(job->path), "%s", path);
 		err = workq_post(fs->work, run_job, job);
 	}
 	if (err) {
@@ -71,110 +65,152 @@ void job_post(fuse_req_t req, fuse_ino_t ino, const char *path,
 	}
 }
 
-static void reply_entry(fuse_req_t req, const char *path,
-			const struct meta_attr *attr)
+double timeout_of(const struct fs *fs, uint64_t ms)
+{
+	if (ms > fs->cfg.kernel_ttl_ms)
+		ms = fs->cfg.kernel_ttl_ms;
+	return ms == FRESH_FOREVER ? 1e9 : (double)ms / 1000;
+}
+
+static void reply_entry(fuse_req_t req, uint64_t dir, const char *name,
+			const struct ns_attr *attr, uint64_t left_ms)
 {
 	struct fs *fs = fs_of(req);
 	struct inode_info i = {.attr = *attr};
 	struct fuse_entry_param e = {0};
 
-	i.ino = inode_ref(fs->inodes, path, attr);
+	if (!attr->is_dir)
+		prime_look(&fs->prime, fuse_req_ctx(req)->pid);
+	i.ino = inode_note(fs->inodes, dir, name, attr);
 	if (!i.ino) {
 		reply_err(req, -ENOMEM);
 		return;
 	}
 	e.ino = i.ino;
-	e.entry_timeout = (double)fs->cfg.ttl_ms / 1000;
+	e.entry_timeout = timeout_of(fs, left_ms);
 	/* A file's inode is one version: its attributes never change. */
-	e.attr_timeout = e.entry_timeout;
+	e.attr_timeout = attr->is_dir ? e.entry_timeout
+				      : timeout_of(fs, FRESH_FOREVER);
 	fill_stat(fs, &i, &e.attr);
-	if (fuse_reply_entry(req, &e))
-		inode_forget(fs->inodes, i.ino, 1);
+	fuse_reply_entry(req, &e);
 }
 
-static void reply_look(fuse_req_t req, const char *path, int err,
-		       const struct meta_attr *attr)
+static void reply_look(fuse_req_t req, uint64_t dir, const char *name, int err,
+		       const struct ns_attr *attr, uint64_t left_ms)
 {
-	struct fs *fs = fs_of(req);
-	struct fuse_entry_param none = {
-		.entry_timeout = (double)fs->cfg.negative_ttl_ms / 1000};
+	const struct fuse_entry_param none = {
+		.entry_timeout = timeout_of(fs_of(req), left_ms)};
 
 	if (!err)
-		reply_entry(req, path, attr);
-	else if (err == -ENOENT && fs->cfg.negative_ttl_ms)
+		reply_entry(req, dir, name, attr, left_ms);
+	else if (err == -ENOENT && left_ms)
 		fuse_reply_entry(req, &none);
 	else
 		reply_err(req, err);
 }
 
+/* What is missing is kept for no longer than what is missing may be. */
+static uint64_t negative_left(const struct fs *fs, uint64_t left_ms)
+{
+	return left_ms < fs->cfg.negative_ttl_ms ? left_ms
+						 : fs->cfg.negative_ttl_ms;
+}
+
 static void run_lookup(struct job *job)
 {
-	struct meta_attr attr;
-	const int err = namespace_look(job->fs->ns, job->path, &attr);
+	struct ns_attr attr;
+	uint64_t left = 0;
+	int err;
 
-	reply_look(job->req, job->path, err, &attr);
+	/* Nothing may be kept of it: what it is comes out when it is used. */
+	if (job->fs->assumes &&
+	    !namespace_assume(job->fs->ns, job->dir, job->name, &attr)) {
+		reply_entry(job->req, job->dir, job->name, &attr, 0);
+		return;
+	}
+	err = namespace_look(job->fs->ns, job->dir, job->name, &attr, &left);
+
+	reply_look(job->req, job->dir, job->name, err, &attr,
+		   err ? negative_left(job->fs, left) : left);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = fs_of(req);
-	struct inode_info dir;
-	struct meta_attr attr;
-	const int err = inode_get(fs->inodes, parent, &dir);
-	const size_t n = strlen(dir.path);
+	struct ns_attr attr;
+	uint64_t left = 0;
+	int err;
 
 	atomic_fetch_add_explicit(&fs->lookups, 1, memory_order_relaxed);
-	if (err) {
-		reply_err(req, err);
-		return;
-	}
-	if (strlen(name) > 255 || n + 1 + strlen(name) >= sizeof(dir.path)) {
+	if (strlen(name) > 255) {
 		reply_err(req, -ENAMETOOLONG);
 		return;
 	}
-	snprintf(dir.path + n, sizeof(dir.path) - n, "%s%s", n ? "/" : "",
-		 name);
-	switch (namespace_peek(fs->ns, dir.path, &attr)) {
-	case 0:
-		reply_look(req, dir.path, 0, &attr);
-		break;
-	case -ENOENT:
-		reply_look(req, dir.path, -ENOENT, NULL);
-		break;
-	default:
-		job_post(req, parent, dir.path, NULL, NULL, 0, run_lookup);
+	err = namespace_peek(fs->ns, parent, name, &attr, &left);
+	if (err == -EAGAIN) {
+		struct job job = {.ino = parent, .dir = parent};
+
+		snprintf(job.name, sizeof(job.name), "%s", name);
+		job_post(req, &job, run_lookup);
+	} else {
+		reply_look(req, parent, name, err, &attr,
+			   err ? negative_left(fs, left) : left);
 	}
 }
 
+/* Inodes are not counted, see inode.h. */
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 {
-	inode_forget(fs_of(req)->inodes, ino, n);
+	(void)ino;
+	(void)n;
 	fuse_reply_none(req);
 }
 
 void op_forget_multi(fuse_req_t req, size_t count,
 		     struct fuse_forget_data *forgets)
 {
-	for (size_t i = 0; i < count; i++)
-		inode_forget(fs_of(req)->inodes, forgets[i].ino,
-			     forgets[i].nlookup);
+	(void)count;
+	(void)forgets;
 	fuse_reply_none(req);
+}
+
+static void reply_attr(fuse_req_t req, const struct inode_info *i)
+{
+	struct fs *fs = fs_of(req);
+	struct stat st;
+
+	fill_stat(fs, i, &st);
+	fuse_reply_attr(req, &st,
+			timeout_of(fs, i->attr.is_dir ? fs->cfg.ttl_ms
+						      : FRESH_FOREVER));
+}
+
+static void run_getattr(struct job *job)
+{
+	const struct inode_info i = {.ino = job->ino, .attr = {.is_dir = true}};
+	const int err = namespace_settle(job->fs->ns, job->ino);
+
+	if (err)
+		reply_err(job->req, err);
+	else
+		reply_attr(job->req, &i);
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	const struct job job = {.ino = ino};
 	struct fs *fs = fs_of(req);
 	struct inode_info i;
-	struct stat st;
 	const int err = inode_get(fs->inodes, ino, &i);
 
 	(void)fi;
-	if (err) {
+	if (err)
 		reply_err(req, err);
-		return;
-	}
-	fill_stat(fs, &i, &st);
-	fuse_reply_attr(req, &st, (double)fs->cfg.ttl_ms / 1000);
+	else if (fs->assumes && i.attr.is_dir &&
+		 namespace_is_assumed(fs->ns, ino))
+		job_post(req, &job, run_getattr);
+	else
+		reply_attr(req, &i);
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t ino)

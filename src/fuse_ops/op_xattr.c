@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * user.s3.etag, .storage-class, .content-type and .meta.*, and on the root
+ * user.s3.etag, .storage-class, .content-type, .meta.* and .tag.*, and on the root
  * user.s3rdmafs.control, the path of the control socket.
  */
 #include <errno.h>
@@ -11,8 +11,10 @@
 #include "base/strbuf.h"
 #include "fuse_ops/ops.h"
 
-#define PREFIX "user.s3."
+#define USER "user."
+#define PREFIX USER "s3."
 #define META PREFIX "meta."
+#define TAG PREFIX "tag."
 #define CONTROL "user.s3rdmafs.control"
 #define LIST_MAX 65536 /* XATTR_LIST_MAX */
 
@@ -35,48 +37,60 @@ static void reply_text(fuse_req_t req, const char *text, size_t size)
 		reply_err(req, -ENODATA);
 }
 
-/* What S3 sends no class for is of the standard one. */
-static const char *class_or_standard(const char *s)
+static void post(fuse_req_t req, const struct inode_info *i, const char *xattr,
+		 size_t size, void (*run)(struct job *job))
 {
-	return *s ? s : "STANDARD";
+	struct job job = {.ino = i->ino, .dir = i->dir, .size = size};
+
+	snprintf(job.name, sizeof(job.name), "%s", i->name);
+	snprintf(job.xattr, sizeof(job.xattr), "%s", xattr);
+	job_post(req, &job, run);
 }
 
-struct wanted {
-	const char *name; /* of a user metadata, without prefix */
-	char value[4096];
-	bool found;
-};
-
-static void match_meta(void *ctx, const char *name, const char *value)
+/* What is known of the version that the inode is. */
+static int get_note(const struct job *job, bool with_tags, json_t **note)
 {
-	struct wanted *w = ctx;
+	struct inode_info i;
+	const int err = inode_get(job->fs->inodes, job->ino, &i);
 
-	if (strcasecmp(name, w->name) != 0)
-		return;
-	snprintf(w->value, sizeof(w->value), "%s", value);
-	w->found = true;
+	return err ? err
+		   : namespace_note(job->fs->ns, i.dir, i.name, i.attr.etag,
+				    with_tags, note);
+}
+
+/* The value of an attribute, NULL when there is none. */
+static const char *value_of(json_t *note, const char *name)
+{
+	const char *s;
+
+	if (!strcmp(name, PREFIX "content-type"))
+		return json_string_value(json_object_get(note, "type"));
+	if (!strcmp(name, PREFIX "storage-class")) {
+		s = json_string_value(json_object_get(note, "class"));
+		/* What S3 sends no class for is of the standard one. */
+		return s && *s ? s : "STANDARD";
+	}
+	if (!strncmp(name, META, strlen(META)))
+		return json_string_value(json_object_get(
+			json_object_get(note, "meta"), name + strlen(META)));
+	if (!strncmp(name, TAG, strlen(TAG)))
+		return json_string_value(json_object_get(
+			json_object_get(note, "tags"), name + strlen(TAG)));
+	return NULL;
 }
 
 static void run_get(struct job *job)
 {
-	struct wanted w = {.name = ""};
-	struct s3_attr attr;
-	int err;
+	json_t *note = NULL;
+	const int err = get_note(job, !strncmp(job->xattr, TAG, strlen(TAG)),
+				 &note);
+	const char *value = err ? NULL : value_of(note, job->xattr);
 
-	if (!strncmp(job->name, META, strlen(META)))
-		w.name = job->name + strlen(META);
-	err = namespace_xattrs(job->fs->ns, job->path, &attr, match_meta, &w);
-	if (err)
-		reply_err(job->req, err);
-	else if (!strcmp(job->name, PREFIX "content-type"))
-		reply_text(job->req, attr.content_type, job->size);
-	else if (!strcmp(job->name, PREFIX "storage-class"))
-		reply_text(job->req, class_or_standard(attr.storage_class),
-			   job->size);
-	else if (w.found)
-		reply_value(job->req, w.value, strlen(w.value), job->size);
+	if (value)
+		reply_value(job->req, value, strlen(value), job->size);
 	else
-		reply_err(job->req, -ENODATA);
+		reply_err(job->req, err ? err : -ENODATA);
+	json_decref(note);
 }
 
 /* ETags are shown without their quotes, as tools compare them. */
@@ -102,45 +116,49 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 		reply_err(req, err);
 	else if (ino == FUSE_ROOT_ID && !strcmp(name, CONTROL))
 		reply_text(req, fs->cfg.control, size);
+	else if (strncmp(name, USER, strlen(USER)) != 0)
+		/* ACLs and labels: ls(1) asks no more once it has heard so. */
+		reply_err(req, -EOPNOTSUPP);
 	else if (i.attr.is_dir || strncmp(name, PREFIX, strlen(PREFIX)) != 0)
 		reply_err(req, -ENODATA);
 	else if (!strcmp(name, PREFIX "etag"))
 		reply_etag(req, i.attr.etag, size);
 	else
-		job_post(req, ino, i.path, name, NULL, size, run_get);
+		post(req, &i, name, size, run_get);
 }
 
-static void add_meta_name(void *ctx, const char *name, const char *value)
+static void add_names(struct strbuf *b, const char *prefix, json_t *o)
 {
-	struct strbuf *b = ctx;
+	const char *name;
+	json_t *value;
 
-	(void)value;
-	strbuf_puts(b, META);
-	for (const char *p = name; *p; p++) {
-		const char c = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
-
-		strbuf_add(b, &c, 1);
+	json_object_foreach(o, name, value)
+	{
+		strbuf_puts(b, prefix);
+		strbuf_add(b, name, strlen(name) + 1);
 	}
-	strbuf_add(b, "", 1);
 }
 
 static void run_list(struct job *job)
 {
 	static const char fixed[] = PREFIX
 		"etag\0" PREFIX "storage-class\0" PREFIX "content-type";
-	struct s3_attr attr;
+	json_t *note = NULL;
+	const int err = get_note(job, true, &note);
 	struct strbuf b;
-	int err;
 
 	strbuf_init(&b, LIST_MAX);
 	strbuf_add(&b, fixed, sizeof(fixed));
-	err = namespace_xattrs(job->fs->ns, job->path, &attr, add_meta_name,
-			       &b);
+	if (!err) {
+		add_names(&b, META, json_object_get(note, "meta"));
+		add_names(&b, TAG, json_object_get(note, "tags"));
+	}
 	if (err)
 		reply_err(job->req, err);
 	else
 		reply_value(job->req, b.s, b.len, job->size);
 	strbuf_free(&b);
+	json_decref(note);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
@@ -153,5 +171,5 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	else if (i.attr.is_dir)
 		reply_value(req, "", 0, size);
 	else
-		job_post(req, ino, i.path, NULL, NULL, size, run_list);
+		post(req, &i, "", size, run_list);
 }

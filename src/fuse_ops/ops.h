@@ -10,8 +10,10 @@
 
 #include "base/list.h"
 #include "base/workq.h"
+#include "fuse_ops/ahead.h"
 #include "fuse_ops/fuse_ops.h"
 #include "fuse_ops/inode.h"
+#include "fuse_ops/prime.h"
 
 struct read_op;
 
@@ -25,6 +27,10 @@ struct fs {
 	struct workq *work;         /* owned: calls that ask the server */
 	struct fuse_session *se;    /* owned */
 	bool mounted;
+	/* Names under trusted prefixes are taken for directories.  The kernel
+	 * must not ask for their attributes on its way through them, so that
+	 * it does not check modes: not where others may come in. */
+	bool assumes;
 	time_t mounted_at;
 	void (*ready)(void *ctx);
 	void *ready_ctx;
@@ -34,13 +40,20 @@ struct fs {
 	struct read_op *idle_reads; /* owned list */
 	struct list handles;        /* every open file and directory */
 
+	struct prime prime; /* has its lock */
+	struct ahead ahead; /* likewise */
+
 	atomic_ullong open_files, lookups;
 
 	/* The INIT exchange, see init_patch.c. */
 	uint64_t init_unique;
-	bool offers_direct_mmap;
+	bool offers_direct_mmap, offers_parallel_dirs;
 	atomic_bool direct_mmap;
 };
+
+/* readahead.c: has the kernel fetch so many bytes at once for maps.  Between
+ * mounting and the answer to INIT.  What it is then, or 0: as it was. */
+unsigned int readahead_raise(const char *mountpoint, unsigned int bytes);
 
 static inline struct fs *fs_of(fuse_req_t req)
 {
@@ -71,6 +84,10 @@ int init_patch_install(struct fs *fs);
 void fill_stat(const struct fs *fs, const struct inode_info *i,
 	       struct stat *st);
 
+/* Seconds that the kernel may keep what is believed for so long, "for ever"
+ * included. */
+double timeout_of(const struct fs *fs, uint64_t ms);
+
 /*
  * A request that must ask the server: run(job) is called on a work thread and
  * answers it.  Answers EBUSY itself when too many wait.
@@ -79,14 +96,17 @@ struct job {
 	fuse_req_t req;
 	struct fs *fs;
 	fuse_ino_t ino;
+	uint64_t dir;    /* of the name */
+	char name[256];  /* of a file or directory */
+	char xattr[260]; /* of an attribute */
 	struct fuse_file_info fi;
 	size_t size;
+	off_t off;
+	bool plus;
 	void (*run)(struct job *job);
-	char name[260]; /* of an attribute */
-	char path[NAMESPACE_PATH_MAX + 1];
 };
-void job_post(fuse_req_t req, fuse_ino_t ino, const char *path,
-	      const char *name, const struct fuse_file_info *fi, size_t size,
+/* Copies from, on the heap, and queues it. */
+void job_post(fuse_req_t req, const struct job *from,
 	      void (*run)(struct job *job));
 
 /* op_lookup.c */
@@ -109,6 +129,7 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 struct file {
 	struct handle handle;  /* first */
 	struct object *object; /* a reference */
+	uint64_t ino;          /* pinned */
 	struct window window;  /* under the cache's lock */
 	struct gpubuf_owner buffers;
 };

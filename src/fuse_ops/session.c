@@ -17,15 +17,20 @@
 #define WORK_THREADS 32
 #define WORK_DEPTH 4096
 #define MAX_BACKGROUND 128
+#define READ_AHEAD (1U << 20)
 
 static void op_init(void *arg, struct fuse_conn_info *conn)
 {
 	struct fs *fs = arg;
+	unsigned int readahead;
 
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	if (conn->capable & FUSE_CAP_ASYNC_DIO)
 		conn->want |= FUSE_CAP_ASYNC_DIO;
+	readahead = readahead_raise(fs->cfg.mountpoint, READ_AHEAD);
+	if (readahead > conn->max_readahead)
+		conn->max_readahead = readahead;
 	if (fs->ready)
 		fs->ready(fs->ready_ctx);
 }
@@ -66,7 +71,8 @@ static int new_session(struct fs *fs)
 	int err = 0;
 
 	strbuf_init(&b, 65536);
-	strbuf_puts(&b, "ro,default_permissions,subtype=s3rdmafs,fsname=");
+	strbuf_printf(&b, "ro,%ssubtype=s3rdmafs,fsname=",
+		      fs->assumes ? "" : "default_permissions,");
 	add_escaped(&b, fs->cfg.source);
 	if (fs->cfg.allow_other)
 		strbuf_puts(&b, ",allow_other");
@@ -85,6 +91,14 @@ static int new_session(struct fs *fs)
 	return err;
 }
 
+/* Called from threads that answer no request of the kernel's. */
+static void on_change(void *ctx, uint64_t dir, const char *name)
+{
+	struct fs *fs = ctx;
+
+	fuse_lowlevel_notify_inval_entry(fs->se, dir, name, strlen(name));
+}
+
 int fs_mount(const struct fs_config *cfg, struct namespace *ns,
 	     struct cache *cache, struct gpubuf *gpubuf, struct fs **out)
 {
@@ -97,10 +111,13 @@ int fs_mount(const struct fs_config *cfg, struct namespace *ns,
 	fs->ns = ns;
 	fs->cache = cache;
 	fs->gpubuf = gpubuf;
+	fs->assumes = cfg->has_trusted && !cfg->allow_other;
 	fs->mounted_at = time(NULL);
 	pthread_mutex_init(&fs->lock, NULL);
 	list_init(&fs->handles);
-	err = inode_table_new(&fs->inodes);
+	prime_init(&fs->prime);
+	ahead_init(&fs->ahead, cfg->files_ahead);
+	err = inode_table_new(namespace_hash_key(ns), &fs->inodes);
 	if (!err)
 		err = workq_new("names", WORK_THREADS, WORK_DEPTH, &fs->work);
 	if (!err)
@@ -111,6 +128,8 @@ int fs_mount(const struct fs_config *cfg, struct namespace *ns,
 	}
 	if (!err)
 		err = init_patch_install(fs);
+	if (!err)
+		namespace_on_change(ns, on_change, fs);
 	if (err) {
 		fs_stop_work(fs);
 		fs_free(fs);
@@ -167,6 +186,7 @@ void fs_free(struct fs *fs)
 {
 	if (!fs)
 		return;
+	namespace_on_change(fs->ns, NULL, NULL);
 	if (fs->mounted)
 		fuse_session_unmount(fs->se);
 	if (fs->se)
@@ -175,6 +195,8 @@ void fs_free(struct fs *fs)
 		handle_end(fs, list_first(&fs->handles, struct handle, link));
 	op_file_free_idle(fs);
 	inode_table_free(fs->inodes);
+	prime_free(&fs->prime);
+	ahead_free(&fs->ahead);
 	pthread_mutex_destroy(&fs->lock);
 	free(fs);
 }

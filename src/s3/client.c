@@ -17,23 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/strbuf.h"
-#include "s3/engine.h"
-#include "s3/list.h"
-#include "s3/retry.h"
-#include "s3/s3.h"
-#include "s3/uri.h"
-
-#define PAGE_MAX (64U << 20) /* bytes of one listing page */
-
-struct s3 {
-	/* Constant after s3_new. */
-	struct s3_config cfg;
-	struct s3_url urls[S3_URLS_MAX];
-	struct creds_source *creds; /* borrowed */
-	struct engine *engine;      /* owned */
-
-	atomic_ullong get, head, list, other, retries, errors;
-};
+#include "s3/client.h"
 
 int s3_new(const struct s3_config *cfg, struct creds_source *creds,
 	   struct s3 **out)
@@ -131,6 +115,11 @@ const char *s3_describe(const struct s3_call *call, char *buf, size_t cap)
 	return buf;
 }
 
+const char *s3_url_of(const struct s3 *s3, unsigned int url)
+{
+	return s3->urls[url].base;
+}
+
 void s3_log_failure(struct s3 *s3, const struct s3_call *call, const char *what)
 {
 	const struct s3_answer *a = &call->answer;
@@ -141,45 +130,6 @@ void s3_log_failure(struct s3 *s3, const struct s3_call *call, const char *what)
 		  call->bucket ? call->bucket : "", call->key ? call->key : "",
 		  s3->urls[call->url].base, s3_describe(call, why, sizeof(why)),
 		  a->request_id[0] ? a->request_id : "none");
-}
-
-/* A call that somebody waits for. */
-struct waited {
-	struct s3_call call;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool done; /* under lock */
-};
-
-static void wake_waiter(struct s3_call *call)
-{
-	struct waited *w = call->ctx;
-
-	LOCK_SCOPE(&w->lock);
-	w->done = true;
-	pthread_cond_signal(&w->changed);
-}
-
-static void waited_start(struct s3 *s3, struct waited *w)
-{
-	assert(!s3_on_loop());
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->changed, NULL);
-	w->done = false;
-	w->call.ctx = w;
-	w->call.done = wake_waiter;
-	s3_submit(s3, &w->call);
-}
-
-static void waited_end(struct waited *w)
-{
-	{
-		LOCK_SCOPE(&w->lock);
-		while (!w->done)
-			pthread_cond_wait(&w->changed, &w->lock);
-	}
-	pthread_cond_destroy(&w->changed);
-	pthread_mutex_destroy(&w->lock);
 }
 
 int s3_once(struct s3 *s3, struct s3_call *call)
@@ -193,53 +143,10 @@ int s3_once(struct s3 *s3, struct s3_call *call)
 	return s3_error_classify(a->curl, a->status, a->code).err;
 }
 
-/*
- * Shall the call be made again?  Sets its delay.  err is the verdict's.
- */
-static bool again(struct s3 *s3, struct s3_call *call, unsigned int attempt,
-		  uint64_t until_ms, int *err)
-{
-	const struct s3_answer *a = &call->answer;
-	const struct s3_verdict v = s3_error_classify(a->curl, a->status,
-						      a->code);
-
-	*err = v.err;
-	if (a->curl == CURLE_ABORTED_BY_CALLBACK)
-		return false; /* the client is being stopped */
-	if (!v.err || v.retry == S3_RETRY_NEVER || clock_ms() >= until_ms)
-		return false;
-	if (v.retry == S3_RETRY_REFRESH) {
-		if (attempt > 0)
-			return false;
-		creds_refresh(s3->creds);
-	}
-	call->delay_ms = s3_retry_delay(attempt, random_u32());
-	s3_count_retry(s3);
-	return true;
-}
-
-/* Runs a call to its end.  ENOENT and ESTALE are ordinary and not logged. */
 static int run(struct s3 *s3, struct waited *w, const char *what)
 {
-	/* Who sets a limit of his own reports the failure himself. */
-	const bool limit_is_callers = w->call.timeout_ms != 0;
-	const uint64_t limit = w->call.timeout_ms ? w->call.timeout_ms
-						  : s3->cfg.deadline_ms;
-	const uint64_t until = clock_ms() + limit;
-	unsigned int attempt = 0;
-	int err;
-
-	do {
-		const uint64_t now = clock_ms();
-
-		if (w->call.timeout_ms)
-			w->call.timeout_ms = until > now ? until - now : 1;
-		waited_start(s3, w);
-		waited_end(w);
-	} while (again(s3, &w->call, attempt++, until, &err));
-	if (err && err != -ENOENT && err != -ESTALE && !limit_is_callers)
-		s3_log_failure(s3, &w->call, what);
-	return err;
+	waited_start(s3, w);
+	return waited_finish(s3, w, what);
 }
 
 static void take_attr(const struct s3_answer *a, struct s3_attr *out)
@@ -282,110 +189,6 @@ int s3_head(struct s3 *s3, const char *bucket, const char *key,
 	err = run(s3, &m.w, "HEAD");
 	if (!err)
 		take_attr(&m.w.call.answer, out);
-	return err;
-}
-
-/* A listing page as it arrives. */
-struct page {
-	struct waited w; /* first */
-	struct strbuf body;
-};
-
-static bool take_body(struct s3_call *call, const char *data, size_t n)
-{
-	struct page *p = container_of(call, struct page, w.call);
-
-	if (call->answer.body == 0)
-		p->body.len = 0; /* a new attempt: the last one broke off */
-	strbuf_add(&p->body, data, n);
-	return !p->body.failed;
-}
-
-static void add_param(struct strbuf *q, const char *name, const char *value)
-{
-	char enc[3 * 4096 + 1];
-
-	if (uri_encode(value, strlen(value), false, enc, sizeof(enc))) {
-		q->failed = true;
-		return;
-	}
-	strbuf_printf(q, "%s%s=%s", q->len ? "&" : "", name, enc);
-}
-
-/* The query of a page, in canonical order. */
-static void list_query(const struct s3_list *l, const char *token,
-		       struct strbuf *q)
-{
-	char max[16];
-
-	if (!l->bucket)
-		return;
-	if (token)
-		add_param(q, "continuation-token", token);
-	if (l->delimiter && *l->delimiter)
-		add_param(q, "delimiter", l->delimiter);
-	add_param(q, "encoding-type", "url");
-	add_param(q, "list-type", "2");
-	if (l->max_keys) {
-		snprintf(max, sizeof(max), "%u", l->max_keys);
-		add_param(q, "max-keys", max);
-	}
-	add_param(q, "prefix", l->prefix ? l->prefix : "");
-}
-
-/* One page; *next gets the owned token of the one behind it, or NULL. */
-static int list_page(struct s3 *s3, const struct s3_list *l, const char *token,
-		     char **next, struct s3_answer *answer)
-{
-	struct page p = {.w.call = {.method = S3_GET,
-				    .bucket = l->bucket,
-				    .timeout_ms = l->timeout_ms}};
-	struct list_parser *parser = NULL;
-	struct strbuf query;
-	int err;
-
-	strbuf_init(&query, 7000);
-	strbuf_init(&p.body, PAGE_MAX);
-	list_query(l, token, &query);
-	p.w.call.query = query.len ? query.s : NULL;
-	p.w.call.sink = take_body;
-	err = query.failed ? -ENAMETOOLONG : run(s3, &p.w, "LIST");
-	if (answer)
-		*answer = p.w.call.answer;
-	if (!err)
-		err = list_parser_new(l->entry, l->ctx, &parser);
-	if (!err) {
-		err = list_parser_feed(parser, strbuf_str(&p.body), p.body.len,
-				       true);
-		if (err == -EBADMSG)
-			log_error("s3: %s answers a listing of %s with what "
-				  "is none",
-				  s3->urls[p.w.call.url].base,
-				  l->bucket ? l->bucket : "buckets");
-	}
-	*next = NULL;
-	if (!err && list_parser_page(parser)->truncated && !l->max_keys)
-		*next = strdup(list_parser_page(parser)->next);
-	list_parser_free(parser);
-	strbuf_free(&query);
-	strbuf_free(&p.body);
-	return err;
-}
-
-int s3_list(struct s3 *s3, const struct s3_list *l, struct s3_answer *answer)
-{
-	char *token = NULL, *next;
-	int err;
-
-	do {
-		err = list_page(s3, l, token, &next, answer);
-		/* A page that points to itself would be listed for ever. */
-		if (!err && next && (!*next || (token && !strcmp(token, next))))
-			err = -EBADMSG;
-		free(token);
-		token = next;
-	} while (!err && token);
-	free(token);
 	return err;
 }
 

@@ -29,6 +29,7 @@
 #include "s3/answer.h"
 #include "s3/exec.h"
 #include "s3/list.h"
+#include "s3/spread.h"
 
 struct loop {
 	/* Constant after engine_new. */
@@ -62,14 +63,10 @@ struct engine {
 	struct creds_source *creds;
 	struct loop *loops; /* owned */
 	unsigned int nloops;
-	atomic_uint next_url;
-	atomic_ullong url_down_until_ms[S3_URLS_MAX];
+	struct spread spread;
 };
 
-/* How long an endpoint is passed by after it refused a connection, and after
- * it let one wait: finding out again costs a request that time. */
-#define REFUSED_MS 1000
-#define SILENT_MS 30000
+static_assert(S3_URLS_MAX <= SPREAD_MAX, "each endpoint has its place");
 
 static _Thread_local bool on_loop;
 
@@ -78,20 +75,14 @@ bool engine_on_loop(void)
 	return on_loop;
 }
 
-/* The next endpoint in turn, past those that failed to connect just now. */
-static unsigned int choose_url(struct engine *e)
+static unsigned int choose_url(struct engine *e, const struct s3_call *call)
 {
-	const unsigned int n = e->cfg->nurls;
-	const unsigned int first = atomic_fetch_add(&e->next_url, 1);
-	const uint64_t now = clock_ms();
-
-	for (unsigned int i = 0; i < n; i++) {
-		const unsigned int u = (first + i) % n;
-
-		if (atomic_load(&e->url_down_until_ms[u]) <= now)
-			return u;
-	}
-	return first % n;
+	if (!call->url_pin && call->again)
+		return spread_choose_again(&e->spread, clock_ms());
+	if (!call->url_pin)
+		return spread_choose(&e->spread, clock_ms());
+	spread_take(&e->spread, call->url_pin - 1, clock_ms());
+	return call->url_pin - 1;
 }
 
 static void finish(struct loop *l, struct s3_call *call)
@@ -113,11 +104,12 @@ static void start(struct loop *l, struct exec *x, struct s3_call *call)
 	struct engine *e = l->engine;
 
 	answer_reset(&call->answer);
-	call->url = call->url_pin ? call->url_pin - 1 : choose_url(e);
+	call->url = choose_url(e, call);
 	creds_get(e->creds, &l->auth.creds);
 	if (request_build(call, e->cfg, &e->urls[call->url], &l->auth,
 			  time(NULL), &x->wire)) {
 		list_add(&l->idle, &x->link);
+		spread_done(&e->spread, call->url, SPREAD_OTHER, 0, 0);
 		refuse(l, call, CURLE_URL_MALFORMAT);
 		return;
 	}
@@ -126,22 +118,47 @@ static void start(struct loop *l, struct exec *x, struct s3_call *call)
 	if (curl_multi_add_handle(l->multi, x->easy) != CURLM_OK) {
 		x->call = NULL;
 		list_add(&l->idle, &x->link);
+		spread_done(&e->spread, call->url, SPREAD_OTHER, 0, 0);
 		refuse(l, call, CURLE_OUT_OF_MEMORY);
 	}
 }
 
-/* What this end of a call says about its endpoint. */
-static void note_url(struct engine *e, const struct s3_call *call,
-		     CURLcode code)
+/* A quick no must not draw more requests than a slow yes. */
+static bool is_good(int status)
 {
-	atomic_ullong *down = &e->url_down_until_ms[call->url];
+	return status < 500 && status != 408 && status != 429 &&
+	       status != 401 && status != 403;
+}
 
-	if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST)
-		atomic_store(down, clock_ms() + REFUSED_MS);
-	else if (code == CURLE_OPERATION_TIMEDOUT && !call->answer.sent)
-		atomic_store(down, clock_ms() + SILENT_MS);
-	else if (code == CURLE_OK && atomic_load(down) != 0)
-		atomic_store(down, 0);
+/* What this end of a call says about its endpoint. */
+static enum spread_end meaning_of(const struct s3_call *call, CURLcode code)
+{
+	switch (code) {
+	case CURLE_OK:
+		return is_good(call->answer.status) ? SPREAD_ANSWERED
+						    : SPREAD_FAILED;
+	case CURLE_ABORTED_BY_CALLBACK: /* our own doing */
+	case CURLE_WRITE_ERROR:
+	case CURLE_OUT_OF_MEMORY:
+		return SPREAD_OTHER;
+	case CURLE_OPERATION_TIMEDOUT:
+		return call->answer.sent ? SPREAD_LATE : SPREAD_SILENT;
+	default: /* no connection, no certificate, cut off ... */
+		return SPREAD_REFUSED;
+	}
+}
+
+static void note_url(struct engine *e, const struct exec *x,
+		     const struct s3_call *call, CURLcode code)
+{
+	curl_off_t us = 0;
+
+	curl_easy_getinfo(x->easy,
+			  code == CURLE_OK ? CURLINFO_STARTTRANSFER_TIME_T
+					   : CURLINFO_TOTAL_TIME_T,
+			  &us);
+	spread_done(&e->spread, call->url, meaning_of(call, code),
+		    us > 0 ? (uint64_t)us : 0, clock_ms());
 }
 
 /* Takes a finished exec off the multi and completes its call. */
@@ -156,7 +173,7 @@ static void complete(struct loop *l, struct exec *x, CURLcode code)
 	a->curl = (int)code;
 	if (x->error_len > 0)
 		list_parse_error(x->error_body, x->error_len, a);
-	note_url(l->engine, call, code);
+	note_url(l->engine, x, call, code);
 	finish(l, call);
 }
 
@@ -425,6 +442,7 @@ int engine_new(const struct s3_config *cfg, const struct s3_url *urls,
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	e->cfg = cfg;
 	e->urls = urls;
+	spread_init(&e->spread, cfg->nurls);
 	e->creds = creds;
 	e->loops = calloc(cfg->loops, sizeof(*e->loops));
 	if (!e->loops)

@@ -23,6 +23,10 @@ int list_parser_new(int (*entry)(void *ctx, const struct s3_entry *e),
 		    void *ctx, struct list_parser **out);
 void list_parser_free(struct list_parser *p);
 
+/* Keys are percent-encoded: to be said before the first piece, for some
+ * servers say so behind the keys. */
+void list_parser_set_encoded(struct list_parser *p);
+
 /* Returns 0, what entry returned, or -EBADMSG for what is no listing. */
 int list_parser_feed(struct list_parser *p, const char *data, size_t n,
 		     bool last);

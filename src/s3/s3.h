@@ -94,6 +94,7 @@ struct s3_call {
 	 * is not signed, and it is never sent twice. */
 	bool is_grant;
 	unsigned int url_pin; /* 0: any endpoint, else the number, from 1 */
+	bool again;           /* its like stays away: rather another endpoint */
 	const char *local;    /* NULL, or the address of this host to use */
 	bool urgent;       /* before all that wait: a server counts the time */
 	bool fresh;        /* not on a connection that is there already */
@@ -177,6 +178,12 @@ int s3_head(struct s3 *s3, const char *bucket, const char *key,
 	    void (*meta)(void *ctx, const char *name, const char *value),
 	    void *ctx, struct s3_attr *out);
 
+/* GetObjectTagging: calls tag for each.  0, -ENOENT, -EACCES, -EOPNOTSUPP where
+ * the server has no tags ... */
+int s3_get_tags(struct s3 *s3, const char *bucket, const char *key,
+		void (*tag)(void *ctx, const char *name, const char *value),
+		void *ctx);
+
 /* Makes the one call, without a retry, and waits for its end; done and ctx
  * are not the caller's.  The answer is there whatever comes. */
 int s3_once(struct s3 *s3, struct s3_call *call);
@@ -194,8 +201,9 @@ struct s3_entry {
 struct s3_list {
 	const char *bucket; /* NULL: list the buckets */
 	const char *prefix;
-	const char *delimiter; /* NULL or "" for none */
-	unsigned int max_keys; /* 0: the server's page; else one page of it */
+	const char *delimiter;   /* NULL or "" for none */
+	const char *start_after; /* NULL, or only what is behind this key */
+	unsigned int max_keys;   /* 0: the server's page; else one page of it */
 	/* Not 0: gives up after this long, and leaves the logging to the
 	 * caller. */
 	uint64_t timeout_ms;
@@ -210,6 +218,22 @@ struct s3_list {
  * copy of the failed call's answer.
  */
 int s3_list(struct s3 *s3, const struct s3_list *l, struct s3_answer *answer);
+
+/* The same page by page, with the next one on its way while the caller looks
+ * at one.  What l points to is copied, but for its callback's context. */
+struct s3_pager;
+int s3_pager_new(struct s3 *s3, const struct s3_list *l, struct s3_pager **out);
+/* Calls l->entry for each entry of the next page, and says whether there is
+ * one behind it.  0, what entry returned, or -errno. */
+int s3_pager_next(struct s3_pager *p, bool *more, struct s3_answer *answer);
+/* The page with a key behind this one is the last: none is asked for after
+ * it. */
+void s3_pager_set_end(struct s3_pager *p, const char *key);
+/* Waits for the request that is on its way. */
+void s3_pager_free(struct s3_pager *p);
+
+/* Which endpoint a call went to, for messages. */
+const char *s3_url_of(const struct s3 *s3, unsigned int url);
 
 /* A HEAD and a one-entry listing under key + "/", at the same time. */
 struct s3_look {

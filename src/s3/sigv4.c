@@ -6,10 +6,11 @@
 #include "s3/sigv4.h"
 
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/sha.h>
+#include <openssl/params.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,23 +40,58 @@ int sigv4_parse_date(const char *s, time_t *out)
 	return 0;
 }
 
+/* OpenSSL looks its algorithms up by name at each use, unless they are kept:
+ * that was most of what a signature cost. */
+static EVP_MD *sha256;
+static EVP_MAC_CTX *hmac_sha256; /* without a key; to be copied */
+
+static void fetch_algorithms(void)
+{
+	char digest[] = "SHA256";
+	const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(
+					     OSSL_MAC_PARAM_DIGEST, digest, 0),
+				     OSSL_PARAM_construct_end()};
+	EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+
+	sha256 = EVP_MD_fetch(NULL, digest, NULL);
+	hmac_sha256 = mac ? EVP_MAC_CTX_new(mac) : NULL;
+	EVP_MAC_free(mac);
+	/* Fails only without memory, and then nothing can be signed. */
+	if (!sha256 || !hmac_sha256 ||
+	    !EVP_MAC_CTX_set_params(hmac_sha256, params))
+		abort();
+}
+
+static void need_algorithms(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, fetch_algorithms);
+}
+
 void sigv4_sha256_hex(const void *data, size_t n, char out[SIGV4_HEX])
 {
 	unsigned char hash[SIGV4_HASH];
 
-	SHA256(data, n, hash);
+	need_algorithms();
+	if (!EVP_Digest(data, n, hash, NULL, sha256, NULL))
+		abort();
 	format_hex(hash, sizeof(hash), out);
 }
 
 static void hmac(const void *key, size_t key_len, const char *text,
 		 unsigned char out[SIGV4_HASH])
 {
-	unsigned int len = SIGV4_HASH;
+	EVP_MAC_CTX *m;
+	size_t len;
 
-	/* Fails only without memory, and then nothing can be signed. */
-	if (!HMAC(EVP_sha256(), key, (int)key_len, (const void *)text,
-		  strlen(text), out, &len))
+	need_algorithms();
+	m = EVP_MAC_CTX_dup(hmac_sha256);
+	if (!m || !EVP_MAC_init(m, key, key_len, NULL) ||
+	    !EVP_MAC_update(m, (const void *)text, strlen(text)) ||
+	    !EVP_MAC_final(m, out, &len, SIGV4_HASH))
 		abort();
+	EVP_MAC_CTX_free(m);
 }
 
 void sigv4_signing_key(const char *secret, const char *date, const char *region,

@@ -83,7 +83,7 @@ static void after_pause(struct s3_call *call)
 {
 	struct xfer_get *g = call->ctx;
 
-	if (call->answer.curl) /* the engine ends */
+	if (call->answer.curl || g->once) /* the engine ends, or may */
 		finish(g, -EIO, g->has_token);
 	else
 		attempt(g);
@@ -104,7 +104,7 @@ static void look_for_memory(struct s3_call *call)
 {
 	struct xfer_get *g = call->ctx;
 
-	if (call->answer.curl || clock_ms() >= g->until_ms) {
+	if (call->answer.curl || g->once || clock_ms() >= g->until_ms) {
 		finish(g, -EIO, true);
 	} else if (g->replace(g)) {
 		g->has_token = false;
@@ -137,11 +137,14 @@ static bool may_do_without(const struct xfer_get *g)
 /* Is the answer final, or shall the request be made again? */
 static void settle(struct xfer_get *g, int err, bool again, bool fence)
 {
-	if (again && clock_ms() < g->until_ms) {
+	if (again && !g->once && clock_ms() < g->until_ms) {
 		retry(g, fence);
 		return;
 	}
-	if (err != -ESTALE && err != -ENOENT)
+	/* What would have been asked again is no verdict. */
+	if (again && g->once)
+		err = -EIO;
+	if (err != -ESTALE && err != -ENOENT && !g->once)
 		s3_log_failure(g->xfer->s3, &g->call, "GET");
 	finish(g, err, fence);
 }
@@ -325,6 +328,7 @@ static void submit(struct xfer_get *g)
 		.nheaders = granted ? add_headers(g) : 0,
 		.is_grant = granted,
 		.url_pin = granted ? g->offer.url + 1 : 0,
+		.again = g->once,
 		.local = granted && g->offer.local[0] ? g->offer.local : NULL,
 		.fresh = g->fresh,
 		.sink = take_body,

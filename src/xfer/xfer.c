@@ -38,6 +38,20 @@ void xfer_free(struct xfer *x)
 	free(x);
 }
 
+static void on_timer(struct s3_call *call)
+{
+	struct xfer_timer *t = call->ctx;
+
+	t->done(t, call->answer.curl != 0);
+}
+
+void xfer_after(struct xfer *x, struct xfer_timer *t, uint32_t ms)
+{
+	t->call = (struct s3_call){
+		.method = S3_WAIT, .delay_ms = ms, .done = on_timer, .ctx = t};
+	s3_submit(x->s3, &t->call);
+}
+
 void xfer_fence(struct xfer *x, struct xfer_fence *f)
 {
 	rails_fence(x->rails, f);

@@ -7,6 +7,8 @@
 #ifndef S3RDMAFS_XFER_XFER_H
 #define S3RDMAFS_XFER_XFER_H
 
+#include <stdatomic.h>
+
 #include "base/list.h"
 #include "rdma/rdma.h"
 #include "s3/s3.h"
@@ -48,7 +50,9 @@ struct xfer_config {
 int xfer_new(const struct xfer_config *cfg, struct s3 *s3,
 	     const struct rdma_arena *arena, struct xfer **out);
 
-/* All gets must be done.  Ends the session: afterwards no key is alive. */
+/* All gets must be done and s3's event loops stopped (s3_stop): a loop still
+ * counts when done has returned.  Ends the session: afterwards no key is
+ * alive. */
 void xfer_free(struct xfer *x);
 
 /* Memory to fill: len bytes of a region, from its byte at on. */
@@ -84,6 +88,9 @@ struct xfer_get {
 	uint64_t off, len; /* len > 0, inside the object */
 	struct xfer_span span;
 	bool plain; /* no token for this one */
+	/* At any time: there are other ways to its bytes, so no attempt follows
+	 * the present one, and nobody is told why it failed. */
+	atomic_bool once;
 
 	/*
 	 * Exchanges span for other memory of the same length; the present one
@@ -116,6 +123,14 @@ struct xfer_get {
 
 /* Never blocks. */
 void xfer_get_start(struct xfer *x, struct xfer_get *g);
+
+/* Calls done on an event loop after a while; ended: before its time, since the
+ * event loops end.  The struct is the caller's until then. */
+struct xfer_timer {
+	void (*done)(struct xfer_timer *t, bool ended);
+	struct s3_call call; /* xfer's own */
+};
+void xfer_after(struct xfer *x, struct xfer_timer *t, uint32_t ms);
 
 /* The arena has new peer memory: returns when the sessions that are open know
  * it, or after a second. */

@@ -234,6 +234,9 @@ class Mount(Daemon):
         self.source, self.opts = source, dict(opts or {})
         self.opts.setdefault("endpoint", endpoint)
         self.opts.setdefault("cache_size", "256MiB")
+        # Another user could not write to a folder of ours.
+        self.opts.setdefault("metadata.path", "none" if prefix else
+                             tempfile.mkdtemp(prefix="names-", dir=DIR))
         self.env = clean_env(AWS_ACCESS_KEY_ID=ak, AWS_SECRET_ACCESS_KEY=sk,
                              **(env or {}))
         self.prefix = list(prefix)
@@ -263,7 +266,12 @@ class Mount(Daemon):
 
     def unmount(self):
         """Unmount and check that the daemon ended well, saying nothing bad."""
-        run(["fusermount3", "-u", self.path])
+        until = time.monotonic() + 5
+        # Somebody who looks through all mounts may be in it just now.
+        while subprocess.run(["fusermount3", "-u", self.path],
+                             env=clean_env(), capture_output=True).returncode:
+            assert time.monotonic() < until, "busy: " + self.path
+            time.sleep(0.02)
         rc = self.proc.wait(60 * SLOW)
         assert rc == 0, "s3rdmafs exit %d\n%s" % (rc, self.text()[-4000:])
         self.check_log()

@@ -101,6 +101,8 @@ def one(m, name, seed, may):
     assert not any(s[k] for k in idle), s
     # A fence may last a little longer than its map.
     wait_for("the last part", lambda: m.stats()["maps"]["busy"] == 0, 30)
+    # So may a request that was made twice.
+    wait_for("the last get", lambda: not m.stats()["pool"]["armed"], 30)
     m.ctl("drop")
     pool = m.stats()["pool"]
     assert not (pool["armed"] or pool["quarantined"] or pool["lost"]), pool

@@ -32,6 +32,7 @@ struct xfer {
 	struct doubt doubts[MAX_GETS];
 	unsigned int ndoubts;
 	struct list fences;
+	struct xfer_timer *timer; /* the one that runs, or NULL */
 	struct fake_stats stats;
 	bool stop, reaches;
 };
@@ -190,6 +191,28 @@ void xfer_fence(struct xfer *x, struct xfer_fence *f)
 	LOCK_SCOPE(&x->lock);
 	list_add_tail(&x->fences, &f->link);
 	x->stats.fences_waiting++;
+}
+
+void xfer_after(struct xfer *x, struct xfer_timer *t, uint32_t ms)
+{
+	LOCK_SCOPE(&x->lock);
+	(void)ms;
+	assert(!x->timer);
+	x->timer = t;
+}
+
+bool fake_xfer_tick(struct xfer *x, bool ended)
+{
+	struct xfer_timer *t;
+
+	{
+		LOCK_SCOPE(&x->lock);
+		t = x->timer;
+		x->timer = NULL;
+	}
+	if (t)
+		t->done(t, ended);
+	return t != NULL;
 }
 
 const struct xfer_get *fake_xfer_peek(struct xfer *x, unsigned int i)

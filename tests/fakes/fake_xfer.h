@@ -45,6 +45,10 @@ bool fake_xfer_end(struct xfer *x, unsigned int i, enum fake_outcome how);
 /* Ends the oldest fence; false when there is none. */
 bool fake_xfer_end_fence(struct xfer *x);
 
+/* The timer that runs is over, or ended before its time; false when none
+ * runs. */
+bool fake_xfer_tick(struct xfer *x, bool ended);
+
 /* Everything that waits, and what comes of it, with FAKE_OK. */
 void fake_xfer_drain(struct xfer *x);
 

@@ -41,6 +41,7 @@ START_TEST(every_header)
 {
 	const struct s3_answer *a = &call.answer;
 
+	call.method = S3_HEAD;
 	good("HTTP/1.1 206 Partial Content\r\n");
 	good("Content-Length: 1000\r\n");
 	good("Content-Range: bytes 4096-5095/100000\r\n");
@@ -70,6 +71,14 @@ START_TEST(every_header)
 	ck_assert_str_eq(a->storage_class, "GLACIER");
 	ck_assert_str_eq(a->offer, "name ticket");
 	ck_assert_str_eq(meta, "");
+}
+END_TEST
+
+START_TEST(a_body_has_no_date)
+{
+	good("HTTP/1.1 206 Partial Content\r\n");
+	good("Last-Modified: Sun, 22 Nov 2026 10:11:12 GMT\r\n");
+	ck_assert_int_eq(call.answer.last_modified, -1);
 }
 END_TEST
 
@@ -273,6 +282,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, every_header);
+	tcase_add_test(tc, a_body_has_no_date);
 	tcase_add_test(tc, nothing_said);
 	tcase_add_test(tc, interim_answer_is_forgotten);
 	ADD_ROWS(tc, contradiction, contradictions);

@@ -2,149 +2,12 @@
 /* Chunks, reads and fills together, over a fake xfer. */
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "cache/cache.h"
-#include "fake_xfer.h"
-#include "unit.h"
-
-#define KIB 1024ULL
-#define MIB (1024 * KIB)
-#define GIB (1024 * MIB)
-#define HUGE_FILE (64 * GIB)
-
-static struct cache *c;
-static struct xfer *x;
-
-static void start(size_t size, size_t slot, uint64_t prefetch)
-{
-	const struct cache_config cfg = {
-		.staging = {.size = size, .slot = slot},
-		.prefetch_max = prefetch};
-
-	log_set_level(LOG_LEVEL_ERROR); /* tests may not pin memory */
-	ck_assert_int_eq(cache_new(&cfg, &c), 0);
-	x = fake_xfer_new(cache_arena(c));
-	cache_start(c, x);
-}
-
-/* 2 big slots of 1 MiB and 16 small ones. */
-static void start_small(void)
-{
-	start(4 * MIB, MIB, 0);
-}
-
-static struct cache_stats stats(void)
-{
-	struct cache_stats s;
-
-	cache_get_stats(c, &s);
-	return s;
-}
-
-/* Whatever happened: at the end no slot is leased and none is lost. */
-static void finish(void)
-{
-	struct cache_stats s;
-
-	fake_xfer_drain(x);
-	cache_stop(c);
-	s = stats();
-	ck_assert_uint_eq(s.pool.states[SLOT_ARMED], 0);
-	ck_assert_uint_eq(s.pool.states[SLOT_QUARANTINED], 0);
-	ck_assert_uint_eq(s.waiting, 0);
-	ck_assert_uint_eq(s.filling, 0);
-	cache_drop(c);
-	s = stats();
-	ck_assert_uint_eq(s.pool.states[SLOT_FREE], s.pool.slots);
-	fake_xfer_free(x);
-	cache_free(c);
-}
-
-/* ---- reads ---- */
-
-struct reading {
-	struct cache_read r;
-	struct window w;
-	atomic_int calls;
-	int err;
-};
-
-static void on_done(struct cache_read *r, int err)
-{
-	struct reading *rd = container_of(r, struct reading, r);
-
-	rd->err = err;
-	atomic_fetch_add(&rd->calls, 1);
-}
-
-static void begin(struct reading *rd, struct object *o, struct window *w,
-		  uint64_t off, uint64_t len)
-{
-	memset(&rd->r, 0, sizeof(rd->r));
-	rd->r.object = o;
-	rd->r.window = w ? w : &rd->w;
-	rd->r.off = off;
-	rd->r.len = len;
-	rd->r.done = on_done;
-	rd->err = 1;
-	atomic_store(&rd->calls, 0);
-	cache_read_start(c, &rd->r);
-}
-
-static bool bytes_fit(const struct reading *rd, const char *etag)
-{
-	uint64_t off = rd->r.off;
-
-	for (int i = 0; i < rd->r.niov; i++) {
-		const struct iovec *v = &rd->r.iov[i];
-
-		if (!fake_bytes_fit(etag, off, v->iov_base, v->iov_len))
-			return false;
-		off += v->iov_len;
-	}
-	return off == rd->r.off + rd->r.len;
-}
-
-/* The read is done with the right bytes; ends it. */
-static void expect_ok(struct reading *rd, const char *etag)
-{
-	ck_assert_int_eq(atomic_load(&rd->calls), 1);
-	ck_assert_int_eq(rd->err, 0);
-	ck_assert_msg(bytes_fit(rd, etag), "wrong bytes at %llu+%llu",
-		      (unsigned long long)rd->r.off,
-		      (unsigned long long)rd->r.len);
-	cache_read_end(c, &rd->r);
-}
-
-static void expect_error(struct reading *rd, int err)
-{
-	ck_assert_int_eq(atomic_load(&rd->calls), 1);
-	ck_assert_int_eq(rd->err, err);
-	cache_read_end(c, &rd->r);
-}
-
-/* A read from start to end, all its gets done well. */
-static void read_now(struct object *o, const char *etag, uint64_t off,
-		     uint64_t len)
-{
-	struct reading rd = {0};
-
-	begin(&rd, o, NULL, off, len);
-	fake_xfer_drain(x);
-	expect_ok(&rd, etag);
-}
-
-static void wait_for(struct reading *rd)
-{
-	while (atomic_load(&rd->calls) == 0)
-		sched_yield();
-}
+#include "cache_fixture.h"
 
 static const struct {
 	uint64_t size, off, len, want;
@@ -462,6 +325,57 @@ START_TEST(oldest_goes_first)
 }
 END_TEST
 
+static unsigned int misses_of(struct object *o, uint64_t off, uint64_t step,
+			      unsigned int n)
+{
+	const unsigned int before = fake_xfer_stats(x).started;
+
+	for (unsigned int i = 0; i < n; i++)
+		read_now(o, "e1", off + i * step, MIB);
+	return fake_xfer_stats(x).started - before;
+}
+
+/* What is read again and again stays, however much is read once beside it; but
+ * not for ever. */
+START_TEST(what_is_read_once_does_not_drive_out)
+{
+	struct object *o;
+
+	start(32 * MIB, MIB, 0); /* 24 big slots or more */
+	o = cache_object_get(c, "b", "k", "e1", HUGE_FILE);
+	misses_of(o, 0, MIB, 4);
+	ck_assert_uint_eq(misses_of(o, 0, MIB, 4), 0);
+	ck_assert_uint_eq(misses_of(o, GIB, MIB, 100), 100);
+	/* The list has grown old by some of those. */
+	ck_assert_uint_le(misses_of(o, 0, MIB, 4), 4);
+	for (int i = 0; i < 10; i++) {
+		misses_of(o, 2 * GIB + (uint64_t)i * 100 * MIB, MIB, 14);
+		ck_assert_uint_eq(misses_of(o, 0, MIB, 4), 0);
+	}
+	misses_of(o, 8 * GIB, MIB, 400);
+	ck_assert_uint_eq(misses_of(o, 0, MIB, 4), 4);
+	cache_object_put(c, o);
+	finish();
+}
+END_TEST
+
+/* A file a little larger than the pool, over and over: by age alone nothing of
+ * it would ever be found again. */
+START_TEST(a_loop_is_found_in_part)
+{
+	unsigned int last = 0;
+	struct object *o;
+
+	start(32 * MIB, MIB, 0);
+	o = cache_object_get(c, "b", "k", "e1", HUGE_FILE);
+	for (int i = 0; i < 6; i++)
+		last = misses_of(o, 0, MIB, 40);
+	ck_assert_uint_le(last, 34);
+	cache_object_put(c, o);
+	finish();
+}
+END_TEST
+
 START_TEST(drop_spares_what_is_read)
 {
 	struct reading rd = {0};
@@ -752,6 +666,56 @@ START_TEST(prefetch_takes_nobodys_slot)
 }
 END_TEST
 
+/* However many small files are fetched ahead: who wants a byte now gets it. */
+START_TEST(prefetch_of_small_files_leaves_room)
+{
+	struct reading rd = {0};
+	struct object *o, *other;
+	char key[16];
+
+	start_small();
+	for (int i = 0; i < 20; i++) {
+		snprintf(key, sizeof(key), "small%d", i);
+		o = cache_object_get(c, "b", key, "e1", 20 * KIB);
+		cache_prefetch(c, o, 0, 20 * KIB);
+		cache_object_put(c, o);
+	}
+	other = cache_object_get(c, "b", "k", "e1", HUGE_FILE);
+	begin(&rd, other, NULL, 5 * MIB, 4 * KIB);
+	ck_assert_uint_eq(stats().waiting, 0);
+	ck_assert_uint_eq(stats().waited_for_slot, 0);
+	fake_xfer_drain(x);
+	expect_ok(&rd, "e1");
+	cache_object_put(c, other);
+	finish();
+}
+END_TEST
+
+/* What was fetched ahead in vain goes one day, and more can be fetched. */
+START_TEST(prefetch_in_vain_does_not_end_prefetch)
+{
+	struct object *o;
+	uint64_t before;
+
+	start(32 * MIB, MIB, 16 * MIB);
+	o = cache_object_get(c, "b", "k", "e1", HUGE_FILE);
+	for (uint64_t i = 0; i < 40; i++) { /* as much as it takes */
+		cache_prefetch(c, o, i * GIB, 4 * MIB);
+		fake_xfer_drain(x);
+	}
+	before = stats().prefetched;
+	cache_prefetch(c, o, 50 * GIB, MIB);
+	ck_assert_uint_eq(stats().prefetched, before);
+	for (uint64_t i = 0; i < 100; i++)
+		read_now(o, "e1", 60 * GIB + i * 2 * MIB, MIB);
+	cache_prefetch(c, o, 51 * GIB, MIB);
+	ck_assert_uint_eq(stats().prefetched, before + MIB);
+	fake_xfer_drain(x);
+	cache_object_put(c, o);
+	finish();
+}
+END_TEST
+
 START_TEST(failed_prefetch_harms_nobody)
 {
 	struct object *o;
@@ -879,6 +843,8 @@ int main(void)
 	tcase_add_test(tc, waiting_reads_go_in_turn);
 	tcase_add_test(tc, refused_chunks_run_out_of_nothing);
 	tcase_add_test(tc, oldest_goes_first);
+	tcase_add_test(tc, what_is_read_once_does_not_drive_out);
+	tcase_add_test(tc, a_loop_is_found_in_part);
 	tcase_add_test(tc, drop_spares_what_is_read);
 	suite_add_tcase(s, tc);
 
@@ -897,6 +863,8 @@ int main(void)
 	tcase_set_timeout(tc, 20);
 	ADD_ROWS(tc, prefetch_is_bounded, aheads);
 	tcase_add_test(tc, prefetch_takes_nobodys_slot);
+	tcase_add_test(tc, prefetch_of_small_files_leaves_room);
+	tcase_add_test(tc, prefetch_in_vain_does_not_end_prefetch);
 	tcase_add_test(tc, failed_prefetch_harms_nobody);
 	suite_add_tcase(s, tc);
 

@@ -228,12 +228,14 @@ static const struct {
 	{"<D><O><Key>\xff</Key></O></D>", -EBADMSG, 0, false, NULL, NULL, 0},
 };
 
+static const struct xml_form loose = {.root = "D", .item = "O"};
+
 START_TEST(document)
 {
 	const size_t len = strlen(docs[_i].text);
 	struct xml_doc d;
 
-	ck_assert_msg(xml_in_parse(docs[_i].text, len, "D", "O", 4, &d) ==
+	ck_assert_msg(xml_in_parse(docs[_i].text, len, &loose, 4, &d) ==
 			      docs[_i].err,
 		      "%s", docs[_i].text);
 	if (docs[_i].err) {
@@ -259,8 +261,139 @@ START_TEST(huge_text)
 	memset(text, 'x', 1 << 20);
 	memcpy(text, "<D><O><Key>", 11);
 	memcpy(text + (1 << 20) - 16, "</Key></O></D>  ", 16);
-	ck_assert_int_eq(xml_in_parse(text, 1 << 20, "D", "O", 4, &d),
-			 -EBADMSG);
+	ck_assert_int_eq(xml_in_parse(text, 1 << 20, &loose, 4, &d), -EBADMSG);
+}
+END_TEST
+
+#define KV(k, v) "<O><Key>" k "</Key><Value>" v "</Value></O>"
+
+/* With a set, there is one and nothing that the form does not have. */
+static const struct {
+	const char *text;
+	int err;
+	size_t n;
+	const char *key, *value; /* of the last */
+} strict_docs[] = {
+	{"<D><S>" KV("a", "b") "</S></D>", 0, 1, "a", "b"},
+	{"<D x=\"y\">\n<S> " KV("a", "b") " " KV("", "") "</S></D>", 0, 2, "",
+	 ""},
+	{"<D><S><O><Value>v</Value><Key>k</Key></O></S></D>", 0, 1, "k", "v"},
+	{"<D><S/></D>", 0, 0, NULL, NULL},
+	{"<D/>", -EBADMSG, 0, NULL, NULL},
+	{"<D><S/><S/></D>", -EBADMSG, 0, NULL, NULL},
+	{"<D><S/><T/></D>", -EBADMSG, 0, NULL, NULL},
+	{"<D>" KV("a", "b") "</D>", -EBADMSG, 0, NULL, NULL},
+	{"<D><S><X/></S></D>", -EBADMSG, 0, NULL, NULL},
+	{"<D><S><O/></S></D>", -EBADMSG, 0, NULL, NULL},
+	{"<D><S><O><Key>a</Key></O></S></D>", -EBADMSG, 0, NULL, NULL},
+	{"<D><S><O><Value>a</Value></O></S></D>", -EBADMSG, 0, NULL, NULL},
+	{"<D><S><O><Key>a</Key><Key>b</Key><Value/></O></S></D>", -EBADMSG, 0,
+	 NULL, NULL},
+	{"<D><S><O><Key>a</Key><Value/><Value/></O></S></D>", -EBADMSG, 0, NULL,
+	 NULL},
+	{"<D><S><O><Key>a</Key><Value/><X/></O></S></D>", -EBADMSG, 0, NULL,
+	 NULL},
+	{"<D><S><O><Key>a<Key/></Key><Value/></O></S></D>", -EBADMSG, 0, NULL,
+	 NULL},
+	/* What one item lacks, the next does not make up for. */
+	{"<D><S><O><Key>a</Key></O>" KV("c", "d") "</S></D>", -EBADMSG, 0, NULL,
+	 NULL},
+	{"<D><S>" KV("a", "") KV("b", "") KV("c", "") "</S></D>", -E2BIG, 0,
+	 NULL, NULL},
+	{"<!DOCTYPE D><D><S/></D>", -EBADMSG, 0, NULL, NULL},
+};
+
+START_TEST(strict_document)
+{
+	static const struct xml_form strict = {
+		.root = "D", .set = "S", .item = "O"};
+	const char *text = strict_docs[_i].text;
+	struct xml_doc d;
+
+	ck_assert_msg(xml_in_parse(text, strlen(text), &strict, 2, &d) ==
+			      strict_docs[_i].err,
+		      "%s", text);
+	if (strict_docs[_i].err) {
+		ck_assert_ptr_null(d.items);
+		return;
+	}
+	ck_assert_uint_eq(d.n, strict_docs[_i].n);
+	if (d.n) {
+		ck_assert_str_eq(d.items[d.n - 1].key, strict_docs[_i].key);
+		ck_assert_str_eq(d.items[d.n - 1].value, strict_docs[_i].value);
+	}
+	xml_in_free(&d);
+}
+END_TEST
+
+/* x-amz-tagging, and what becomes of it: JSON, or an error's code. */
+static const struct {
+	const char *header, *tags, *code;
+} tag_headers[] = {
+	{NULL, NULL, NULL},
+	{"", NULL, NULL},
+	{"&", NULL, NULL},
+	{"&&a=b&", "{\"a\":\"b\"}", NULL},
+	{"a=b&c=d", "{\"a\":\"b\",\"c\":\"d\"}", NULL},
+	{"b=1&a=2", "{\"b\":\"1\",\"a\":\"2\"}", NULL},
+	{"a", "{\"a\":\"\"}", NULL},
+	{"a=", "{\"a\":\"\"}", NULL},
+	{"a+b=c%20d", "{\"a b\":\"c d\"}", NULL},
+	{"a%2Bb=c%3Dd", "{\"a+b\":\"c=d\"}", NULL},
+	{"%C3%A9=%F0%9F%98%80", "{\"\303\251\":\"\360\237\230\200\"}", NULL},
+	{"\303\251=x", "{\"\303\251\":\"x\"}", NULL},
+	{"=", NULL, "InvalidArgument"},
+	{"=v", NULL, "InvalidArgument"},
+	{"a=b=c", NULL, "InvalidArgument"},
+	{"a=b&a=c", NULL, "InvalidArgument"},
+	{"a=b&%61=c", NULL, "InvalidArgument"},
+	{"a=%", NULL, "InvalidArgument"},
+	{"a=%4", NULL, "InvalidArgument"},
+	{"%zz=a", NULL, "InvalidArgument"},
+	{"a=%00", NULL, "InvalidArgument"},
+	{"a%00=b", NULL, "InvalidArgument"},
+	{"a=%ff", NULL, "InvalidArgument"},
+	{"%C3=a", NULL, "InvalidArgument"},
+	{"a=%ED%A0%80", NULL, "InvalidArgument"},
+	{"a=b%0a", NULL, "InvalidTag"},
+	{"a%22=b", NULL, "InvalidTag"},
+	{"a=<b>", NULL, "InvalidTag"},
+	{"a={b}", NULL, "InvalidTag"},
+	{"a=b,c", NULL, "InvalidTag"},
+	{"aws:a=b", NULL, "InvalidTag"},
+	{"AWS:a=b", NULL, "InvalidTag"},
+	{"aws=b", "{\"aws\":\"b\"}", NULL},
+	{"1&2&3&4&5&6&7&8&9&10&11", NULL, "BadRequest"},
+	/* The first fault counts. */
+	{"a=b&c=%&d=<", NULL, "InvalidArgument"},
+};
+
+START_TEST(tags_of_header)
+{
+	const char *header = tag_headers[_i].header;
+	const char *code = tag_headers[_i].code;
+	AUTO_FREE char *value = header ? strdup(header) : NULL;
+	AUTO_FREE char *text = NULL;
+	struct request r = {.nheaders = header ? 1 : 0};
+	json_t *tags;
+
+	strcpy(r.headers[0].name, "x-amz-tagging");
+	r.headers[0].value = value;
+	strbuf_init(&r.out, 4096);
+	ck_assert_msg(tags_from_request(&r, &tags) == !code, "%s", header);
+	text = tags ? json_dumps(tags, JSON_COMPACT) : NULL;
+	ck_assert_pstr_eq(text, tag_headers[_i].tags);
+	if (code) {
+		char want[64];
+
+		snprintf(want, sizeof(want), "<Code>%s</Code>", code);
+		ck_assert_int_eq(r.status, 400);
+		ck_assert_msg(strstr(strbuf_str(&r.out), want) != NULL,
+			      "%s: %s", header, strbuf_str(&r.out));
+	}
+	json_decref(tags);
+	reply_clear(&r);
+	strbuf_free(&r.out);
 }
 END_TEST
 
@@ -276,6 +409,8 @@ int main(void)
 	tcase_add_test(tc, first_rule_wins);
 	ADD_ROWS(tc, document, docs);
 	tcase_add_test(tc, huge_text);
+	ADD_ROWS(tc, strict_document, strict_docs);
+	ADD_ROWS(tc, tags_of_header, tag_headers);
 	suite_add_tcase(s, tc);
 	return unit_main(s);
 }

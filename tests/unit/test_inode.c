@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The table of inodes.  Its source is included: two names of one hash are
- * not to be found, so a test plants one under another's number.
- */
-#include "fuse_ops/inode.c" /* NOLINT(bugprone-suspicious-include) */
+#include "fuse_ops/inode.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "unit.h"
 
+#define MANY 40000 /* more than are remembered */
+
+static const unsigned char key[16] = "0123456789abcdef";
 static struct inode_table *t;
 
 static void setup(void)
 {
-	ck_assert_int_eq(inode_table_new(&t), 0);
+	ck_assert_int_eq(inode_table_new(key, &t), 0);
 }
 
 static void teardown(void)
@@ -19,166 +22,207 @@ static void teardown(void)
 	inode_table_free(t);
 }
 
-static struct meta_attr file(const char *etag, uint64_t size)
+static struct ns_attr file(uint64_t size, const char *etag)
 {
-	struct meta_attr a = {.size = size, .mtime = 5};
+	struct ns_attr a = {.size = size, .mtime = 5};
 
 	snprintf(a.etag, sizeof(a.etag), "%s", etag);
 	snprintf(a.storage_class, sizeof(a.storage_class), "GLACIER");
 	return a;
 }
 
-static const struct meta_attr dir = {.is_dir = true};
-
-START_TEST(root)
+START_TEST(a_number_is_one_version)
 {
-	struct inode_info i;
+	const unsigned char other[16] = "0123456789abcdeg";
+	const struct ns_attr a = file(1, "\"e\""), b = file(2, "\"e\""),
+			     c = file(1, "\"f\"");
+	const struct ns_attr d = {.is_dir = true, .dir = 77};
+	const uint64_t ino = inode_number(t, 3, "x", &a);
+	struct inode_table *u;
 
-	ck_assert_uint_eq(inode_count(t), 1);
-	ck_assert_int_eq(inode_get(t, ROOT_INO, &i), 0);
-	ck_assert(i.attr.is_dir);
-	ck_assert_str_eq(i.path, "");
-	ck_assert_uint_eq(inode_number("", &dir), ROOT_INO);
-	ck_assert_uint_eq(inode_ref(t, "", &dir), ROOT_INO);
-	/* It stays, whatever the kernel forgets. */
-	inode_forget(t, ROOT_INO, 1000);
-	ck_assert_int_eq(inode_get(t, ROOT_INO, &i), 0);
+	ck_assert_uint_eq(inode_number(t, 3, "x", &a), ino);
+	ck_assert_uint_ne(inode_number(t, 3, "x", &b), ino);
+	ck_assert_uint_ne(inode_number(t, 3, "x", &c), ino);
+	ck_assert_uint_ne(inode_number(t, 4, "x", &a), ino);
+	ck_assert_uint_ne(inode_number(t, 3, "y", &a), ino);
+	ck_assert_uint_eq(inode_number(t, 3, "x", &d), 77);
+	ck_assert_uint_eq(inode_count(t), 0);
+	/* After a remount it is the same, for another source another. */
+	ck_assert_int_eq(inode_table_new(key, &u), 0);
+	ck_assert_uint_eq(inode_number(u, 3, "x", &a), ino);
+	inode_table_free(u);
+	ck_assert_int_eq(inode_table_new(other, &u), 0);
+	ck_assert_uint_ne(inode_number(u, 3, "x", &a), ino);
+	inode_table_free(u);
 }
 END_TEST
 
-START_TEST(get)
+/* What ends one text must not run into the next. */
+START_TEST(texts_do_not_run_together)
 {
-	const struct meta_attr a = file("\"e\"", 10);
-	const uint64_t ino = inode_ref(t, "d/f", &a);
+	const struct ns_attr a = file(1, "bc"), b = file(1, "c");
+
+	ck_assert_uint_ne(inode_number(t, 3, "a", &a),
+			  inode_number(t, 3, "ab", &b));
+}
+END_TEST
+
+START_TEST(what_was_noted_is_got)
+{
+	const struct ns_attr a = file(1, "\"e\"");
+	const uint64_t ino = inode_note(t, 3, "name", &a);
 	struct inode_info i;
 
-	ck_assert_uint_eq(ino, inode_number("d/f", &a));
+	ck_assert_uint_eq(ino, inode_number(t, 3, "name", &a));
+	ck_assert_uint_eq(inode_note(t, 3, "name", &a), ino);
+	ck_assert_uint_eq(inode_count(t), 1);
 	ck_assert_int_eq(inode_get(t, ino, &i), 0);
 	ck_assert_uint_eq(i.ino, ino);
-	ck_assert_str_eq(i.path, "d/f");
+	ck_assert_uint_eq(i.dir, 3);
+	ck_assert_str_eq(i.name, "name");
+	ck_assert(!i.attr.is_dir);
+	ck_assert_uint_eq(i.attr.size, 1);
+	ck_assert_int_eq(i.attr.mtime, 5);
 	ck_assert_str_eq(i.attr.etag, "\"e\"");
 	ck_assert_str_eq(i.attr.storage_class, "GLACIER");
-	ck_assert_uint_eq(i.attr.size, 10);
-	ck_assert_int_eq(i.attr.mtime, 5);
-	ck_assert(!i.attr.is_dir);
 	ck_assert_int_eq(inode_get(t, ino + 1, &i), -ESTALE);
-	ck_assert_int_eq(inode_get(t, 0, &i), -ESTALE);
+	ck_assert_int_eq(inode_get(t, 1234, &i), 0);
+	ck_assert(i.attr.is_dir);
+	ck_assert_uint_eq(i.attr.dir, 1234);
+	ck_assert_str_eq(i.name, "");
 }
 END_TEST
 
-START_TEST(references)
+START_TEST(longest_texts)
 {
-	const struct meta_attr a = file("\"e\"", 10);
-	const uint64_t ino = inode_ref(t, "f", &a);
+	struct ns_attr a = file(1, "");
 	struct inode_info i;
-
-	ck_assert_uint_eq(inode_ref(t, "f", &a), ino);
-	ck_assert_uint_eq(inode_ref(t, "f", &a), ino);
-	ck_assert_uint_eq(inode_count(t), 2);
-	inode_forget(t, ino, 2);
-	ck_assert_int_eq(inode_get(t, ino, &i), 0);
-	inode_forget(t, ino, 1);
-	ck_assert_int_eq(inode_get(t, ino, &i), -ESTALE);
-	ck_assert_uint_eq(inode_count(t), 1);
-	inode_forget(t, ino, 1);
-	/* More than there are, all at once. */
-	inode_ref(t, "f", &a);
-	inode_forget(t, ino, UINT64_MAX);
-	ck_assert_uint_eq(inode_count(t), 1);
-}
-END_TEST
-
-START_TEST(versions_differ)
-{
-	const struct meta_attr v[] = {file("\"e\"", 10), file("\"f\"", 10),
-				      file("\"e\"", 11), file("\"e1\"", 0),
-				      dir};
-	uint64_t ino[ARRAY_SIZE(v)];
-
-	for (size_t i = 0; i < ARRAY_SIZE(v); i++) {
-		ino[i] = inode_ref(t, "name", &v[i]);
-		for (size_t k = 0; k < i; k++)
-			ck_assert_uint_ne(ino[i], ino[k]);
-	}
-	ck_assert_uint_eq(inode_count(t), 1 + ARRAY_SIZE(v));
-	/* Another place is another number too. */
-	ck_assert_uint_ne(inode_number("name", &v[0]),
-			  inode_number("names", &v[0]));
-	/* A directory is its path alone. */
-	ck_assert_uint_eq(inode_number("d", &dir),
-			  inode_number("d", &(struct meta_attr){.is_dir = true,
-								.size = 7,
-								.mtime = 9}));
-}
-END_TEST
-
-/* Path and ETag are two texts, not one. */
-START_TEST(borders_count)
-{
-	const struct meta_attr a = file("bc", 1), b = file("c", 1);
-
-	ck_assert_uint_ne(inode_number("a", &a), inode_number("ab", &b));
-}
-END_TEST
-
-START_TEST(same_after_a_remount)
-{
-	const struct meta_attr a = file("\"e\"", 10);
-	const uint64_t ino = inode_ref(t, "f", &a);
-
-	teardown();
-	setup();
-	inode_ref(t, "other", &a);
-	ck_assert_uint_eq(inode_ref(t, "f", &a), ino);
-}
-END_TEST
-
-/* Plants path under a number that is another's. */
-static void plant(uint64_t ino, const char *path, const struct meta_attr *a)
-{
-	struct inode *i = make(ino, path, a);
-
-	ck_assert_ptr_nonnull(i);
-	i->lookups = 1;
-	HASH_ADD(hh, t->by_ino, ino, sizeof(i->ino), i);
-}
-
-START_TEST(collision)
-{
-	const struct meta_attr a = file("\"e\"", 10);
-	const uint64_t home = inode_number("f", &a);
-	struct inode_info i;
+	char name[256];
 	uint64_t ino;
 
-	plant(home, "stranger", &a);
-	plant(home + 1, "stranger too", &a);
-	ino = inode_ref(t, "f", &a);
-	ck_assert_uint_eq(ino, home + 2);
-	ck_assert_uint_eq(inode_ref(t, "f", &a), ino);
+	memset(name, 'n', 255);
+	name[255] = '\0';
+	memset(a.etag, 'e', sizeof(a.etag) - 1);
+	memset(a.storage_class, 'c', sizeof(a.storage_class) - 1);
+	a.storage_class[sizeof(a.storage_class) - 1] = '\0';
+	ino = inode_note(t, 3, name, &a);
 	ck_assert_int_eq(inode_get(t, ino, &i), 0);
-	ck_assert_str_eq(i.path, "f");
-	ck_assert_int_eq(inode_get(t, home, &i), 0);
-	ck_assert_str_eq(i.path, "stranger");
-	inode_forget(t, ino, 1);
-	ck_assert_int_eq(inode_get(t, ino, &i), 0);
-	inode_forget(t, ino, 1);
-	ck_assert_int_eq(inode_get(t, ino, &i), -ESTALE);
+	ck_assert_str_eq(i.name, name);
+	ck_assert_str_eq(i.attr.etag, a.etag);
+	ck_assert_str_eq(i.attr.storage_class, a.storage_class);
 }
 END_TEST
+
+/* The same bytes put again have another time: what was noted last counts. */
+START_TEST(the_last_note_counts)
+{
+	struct ns_attr a = file(1, "\"e\"");
+	const uint64_t ino = inode_note(t, 3, "x", &a);
+	struct inode_info i;
+
+	a.mtime = 99;
+	strcpy(a.storage_class, "STANDARD_IA");
+	ck_assert_uint_eq(inode_note(t, 3, "x", &a), ino);
+	ck_assert_int_eq(inode_get(t, ino, &i), 0);
+	ck_assert_int_eq(i.attr.mtime, 99);
+	ck_assert_str_eq(i.attr.storage_class, "STANDARD_IA");
+}
+END_TEST
+
+static uint64_t note_numbered(unsigned int at)
+{
+	const struct ns_attr a = file(at, "\"e\"");
+	char name[16];
+
+	snprintf(name, sizeof(name), "n%u", at);
+	return inode_note(t, 3, name, &a);
+}
+
+START_TEST(those_used_last_are_remembered)
+{
+	struct inode_info open, i;
+	uint64_t first = note_numbered(0), used = note_numbered(1), last = 0;
+
+	ck_assert_int_eq(inode_get(t, first, &open), 0);
+	ck_assert_int_eq(inode_pin(t, &open), 0);
+	for (unsigned int at = 2; at < MANY; at++) {
+		last = note_numbered(at);
+		ck_assert_uint_ne(last, 0);
+		ck_assert_uint_eq(note_numbered(1), used);
+	}
+	ck_assert_uint_lt(inode_count(t), MANY - 1000);
+	ck_assert_int_eq(inode_get(t, first, &i), 0); /* it is open */
+	ck_assert_int_eq(inode_get(t, used, &i), 0);
+	ck_assert_int_eq(inode_get(t, last, &i), 0);
+	ck_assert_int_eq(inode_get(t, note_numbered(MANY), &i), 0);
+	inode_unpin(t, first);
+	for (unsigned int at = 2; at < MANY; at++)
+		note_numbered(at);
+	ck_assert_int_eq(inode_get(t, first, &i), -ESTALE);
+}
+END_TEST
+
+START_TEST(pins_are_counted)
+{
+	struct inode_info i, gone;
+	const uint64_t ino = note_numbered(0);
+
+	ck_assert_int_eq(inode_get(t, ino, &i), 0);
+	for (int k = 0; k < 3; k++)
+		ck_assert_int_eq(inode_pin(t, &i), 0);
+	ck_assert_uint_eq(note_numbered(0), ino);
+	inode_unpin(t, ino);
+	inode_unpin(t, ino);
+	for (unsigned int at = 1; at < MANY; at++)
+		note_numbered(at);
+	ck_assert_int_eq(inode_get(t, ino, &gone), 0);
+	inode_unpin(t, ino);
+	for (unsigned int at = 1; at < MANY; at++)
+		note_numbered(at);
+	ck_assert_int_eq(inode_get(t, ino, &gone), -ESTALE);
+	/* One that was forgotten can be opened by who has a copy. */
+	ck_assert_int_eq(inode_pin(t, &i), 0);
+	ck_assert_int_eq(inode_get(t, ino, &gone), 0);
+	ck_assert_str_eq(gone.name, "n0");
+	inode_unpin(t, ino);
+	inode_unpin(t, 999999);
+}
+END_TEST
+
+START_TEST(another_of_that_number_is_stale)
+{
+	struct inode_info i;
+	const uint64_t ino = note_numbered(0);
+
+	ck_assert_int_eq(inode_get(t, ino, &i), 0);
+	i.attr.size++;
+	ck_assert_int_eq(inode_pin(t, &i), -ESTALE);
+	i.attr.size--;
+	strcpy(i.name, "other");
+	ck_assert_int_eq(inode_pin(t, &i), -ESTALE);
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("inode");
+	TCase *tc = tcase_create("inode");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, a_number_is_one_version);
+	tcase_add_test(tc, texts_do_not_run_together);
+	tcase_add_test(tc, what_was_noted_is_got);
+	tcase_add_test(tc, longest_texts);
+	tcase_add_test(tc, the_last_note_counts);
+	tcase_add_test(tc, those_used_last_are_remembered);
+	tcase_add_test(tc, pins_are_counted);
+	tcase_add_test(tc, another_of_that_number_is_stale);
+	suite_add_tcase(s, tc);
+	return s;
+}
 
 int main(void)
 {
-	Suite *s = suite_create("inode");
-	TCase *tc = tcase_create("all");
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, root);
-	tcase_add_test(tc, get);
-	tcase_add_test(tc, references);
-	tcase_add_test(tc, versions_differ);
-	tcase_add_test(tc, borders_count);
-	tcase_add_test(tc, same_after_a_remount);
-	tcase_add_test(tc, collision);
-	suite_add_tcase(s, tc);
-	return unit_main(s);
+	return unit_main(suite());
 }

@@ -1,435 +1,598 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+/* The rules of the tree, what is asked of the server and how often. */
+#include "namespace_fixture.h"
 
-#include "base/log.h"
-#include "base/strbuf.h"
-#include "cache/namespace.h"
-#include "fake_s3.h"
-#include "unit.h"
+/* ---- the rules ---- */
 
-#define LONG255                                                                \
-	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" \
-	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" \
-	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn" \
-	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
-
-static const struct fake_object objects[] = {
-	{"b", "z", "\"z\"", 26},
-	{"b", "a", "\"a\"", 1}, /* hidden by a/ */
-	{"b", "a/b", "\"ab\"", 2},
-	{"b", "a-c", "\"ac\"", 3},
-	{"b", "dir/", "\"m\"", 0}, /* a marker */
-	{"b", "dir/x", "\"x\"", 4},
-	{"b", "dir/sub/y", "\"y\"", 5},
-	{"b", "empty/", "\"m\"", 0},
-	{"b", "deep/er/file", "\"d\"", 6},
-	{"b", "", "\"none\"", 0},
-	{"b", "/lead", "\"l\"", 1},
-	{"b", "odd//x", "\"o\"", 1},
-	{"b", "odd/./x", "\"o\"", 1},
-	{"b", "odd/../x", "\"o\"", 1},
-	{"b", "odd/ok", "\"o\"", 7},
-	{"b", ".", "\"o\"", 1},
-	{"b", "..", "\"o\"", 1},
-	{"b", "...", "\"o\"", 3},
-	{"b", LONG255, "\"long\"", 255},
-	{"b", LONG255 "n", "\"long\"", 256},
-	{"b", "new\nline", "\"n\"", 8},
-	{"b", "foreign/x", "\"f\"", 1},
-	{"b2", "k", "\"k\"", 9},
-	{NULL, NULL, NULL, 0},
-};
-
-static struct s3 *s3;
-static struct namespace *ns;
-
-static void open_ns(const char *bucket, const char *prefix, uint64_t ttl)
+START_TEST(keys_are_files_and_slashes_directories)
 {
-	const struct namespace_config cfg = {
-		.bucket = bucket,
-		.prefix = prefix,
-		.meta = {.ttl_ms = ttl, .negative_ttl_ms = ttl}};
+	struct ns_attr a;
+	struct seen s = {0};
+	char path[NAMESPACE_PATH_MAX + 1];
 
-	log_set_level(LOG_LEVEL_ERROR);
-	s3 = fake_s3_new(objects);
-	ck_assert_int_eq(namespace_new(&cfg, s3, &ns), 0);
-}
-
-static void setup(void)
-{
-	open_ns("b", "", 3600000);
-}
-
-static void teardown(void)
-{
-	namespace_free(ns);
-	fake_s3_free(s3);
-}
-
-static void reopen(const char *bucket, const char *prefix, uint64_t ttl)
-{
-	teardown();
-	open_ns(bucket, prefix, ttl);
-}
-
-static unsigned int calls(void)
-{
-	const struct fake_calls c = fake_s3_calls(s3);
-
-	return c.head + c.look + c.list;
-}
-
-static const struct {
-	const char *path;
-	int err;
-	bool is_dir;
-	uint64_t size;
-	const char *etag;
-} looks[] = {
-	{"", 0, true, 0, ""},
-	{"z", 0, false, 26, "\"z\""},
-	{"a", 0, true, 0, ""},
-	{"a/b", 0, false, 2, "\"ab\""},
-	{"a-c", 0, false, 3, "\"ac\""},
-	{"dir", 0, true, 0, ""},
-	{"dir/sub", 0, true, 0, ""},
-	{"dir/sub/y", 0, false, 5, "\"y\""},
-	{"empty", 0, true, 0, ""},
-	{"deep", 0, true, 0, ""},
-	{"deep/er/file", 0, false, 6, "\"d\""},
-	{"nothing", -ENOENT, false, 0, ""},
-	{"dir/nothing", -ENOENT, false, 0, ""},
-	{"zz", -ENOENT, false, 0, ""},
-	{"di", -ENOENT, false, 0, ""},
-};
-
-/* By itself, and after the directory was listed. */
-START_TEST(look)
-{
-	char parent[64] = "";
-	const char *slash = strrchr(looks[_i].path, '/');
-	struct meta_dir *d;
-	unsigned int before;
-
-	for (int listed = 0; listed < 2; listed++) {
-		struct meta_attr a = {0};
-
-		ck_assert_msg(namespace_look(ns, looks[_i].path, &a) ==
-				      looks[_i].err,
-			      "%s", looks[_i].path);
-		if (!looks[_i].err) {
-			ck_assert_int_eq(a.is_dir, looks[_i].is_dir);
-			ck_assert_uint_eq(a.size, looks[_i].size);
-			ck_assert_str_eq(a.etag, looks[_i].etag);
-		}
-		/* The second time nobody is asked. */
-		before = calls();
-		ck_assert_int_eq(namespace_look(ns, looks[_i].path, &a),
-				 looks[_i].err);
-		ck_assert_int_eq(namespace_peek(ns, looks[_i].path, &a),
-				 looks[_i].err);
-		ck_assert_uint_eq(calls(), before);
-		reopen("b", "", 3600000);
-		if (slash)
-			snprintf(parent, sizeof(parent), "%.*s",
-				 (int)(slash - looks[_i].path), looks[_i].path);
-		ck_assert_int_eq(namespace_list(ns, parent, &d), 0);
-		namespace_list_put(ns, d);
-		before = calls();
-		ck_assert_int_eq(namespace_peek(ns, looks[_i].path, &a),
-				 looks[_i].err);
-		ck_assert_uint_eq(calls(), before);
-	}
-}
-END_TEST
-
-START_TEST(nothing_is_known_at_first)
-{
-	struct meta_attr a;
-
-	ck_assert_int_eq(namespace_peek(ns, "z", &a), -EAGAIN);
-	ck_assert_ptr_null(namespace_list_known(ns, ""));
-	ck_assert_uint_eq(calls(), 0);
-}
-END_TEST
-
-/* "name/ size etag" of each entry. */
-static const char *listing(const char *path)
-{
-	static struct strbuf b;
-	struct meta_dir *d;
-
-	strbuf_free(&b);
-	strbuf_init(&b, 1 << 16);
-	ck_assert_int_eq(namespace_list(ns, path, &d), 0);
-	for (size_t i = 0; i < d->n; i++) {
-		const struct meta_entry *e = &d->entries[i];
-
-		ck_assert_ptr_eq(meta_dir_find(d, e->name), e);
-		strbuf_printf(&b, "%s%s %llu %s\n", e->name,
-			      e->is_dir ? "/" : "", (unsigned long long)e->size,
-			      e->etag);
-	}
-	ck_assert_ptr_null(meta_dir_find(d, "not there"));
-	namespace_list_put(ns, d);
-	return strbuf_str(&b);
-}
-
-START_TEST(list_of_the_root)
-{
-	ck_assert_str_eq(listing(""),
-			 "... 3 \"o\"\n"
-			 "a/ 0 \n"
-			 "a-c 3 \"ac\"\n"
-			 "deep/ 0 \n"
-			 "dir/ 0 \n"
-			 "empty/ 0 \n"
-			 "foreign/ 0 \n"
-			 "new\nline 8 \"n\"\n" LONG255 " 255 \"long\"\n"
-			 "odd/ 0 \n"
-			 "z 26 \"z\"\n");
-}
-END_TEST
-
-static const struct {
-	const char *path, *want;
-} lists[] = {
-	{"dir", "sub/ 0 \nx 4 \"x\"\n"},
-	{"empty", ""},
-	{"odd", "ok 7 \"o\"\n"},
-	{"a", "b 2 \"ab\"\n"},
-	{"deep", "er/ 0 \n"},
-	{"deep/er", "file 6 \"d\"\n"},
-};
-
-START_TEST(list)
-{
-	ck_assert_str_eq(listing(lists[_i].path), lists[_i].want);
-	/* It is kept. */
-	ck_assert_uint_eq(fake_s3_calls(s3).list, 1);
-	listing(lists[_i].path);
-	ck_assert_uint_eq(fake_s3_calls(s3).list, 1);
-}
-END_TEST
-
-static const struct fake_object foreign[] = {
-	{"b", "dir/x", "\"x\"", 4},
-	{"b", "elsewhere", "!foreign", 1},
-	{"b", "d", "!foreign", 1},
-	{NULL, NULL, NULL, 0},
-};
-
-/* What a server gives beyond the prefix that was asked for is not shown. */
-START_TEST(foreign_keys_are_not_shown)
-{
-	fake_s3_set_objects(s3, foreign);
-	ck_assert_str_eq(listing("dir"), "x 4 \"x\"\n");
-}
-END_TEST
-
-START_TEST(prefix_of_the_mount)
-{
-	struct meta_attr a;
-
-	reopen("b", "dir/", 3600000);
-	ck_assert_str_eq(listing(""), "sub/ 0 \nx 4 \"x\"\n");
-	ck_assert_int_eq(namespace_look(ns, "sub/y", &a), 0);
+	begin_ns(FAKE_SORTED, 1000);
+	put("file");
+	put("d/e/f");
+	put("marked/");
+	put("dots/./x");
+	put("dots/../y");
+	put("empty//z");
+	ck_assert_int_eq(walk_to("file", &a), 0);
+	ck_assert(!a.is_dir);
+	ck_assert_uint_eq(a.size, 4);
+	ck_assert_int_eq(a.mtime, 1000);
+	ck_assert_int_eq(walk_to("d/e/f", &a), 0);
 	ck_assert_uint_eq(a.size, 5);
-	ck_assert_int_eq(namespace_look(ns, "z", &a), -ENOENT);
+	ck_assert_int_eq(walk_to("d/e/g", &a), -ENOENT);
+	ck_assert_int_eq(walk_to("dd", &a), -ENOENT);
+	ck_assert_int_eq(namespace_path(ns, dir_of("d/e"), "f", path), 0);
+	ck_assert_str_eq(path, "d/e/f");
+	ck_assert_int_eq(namespace_path(ns, dir_of("d/e"), NULL, path), 0);
+	ck_assert_str_eq(path, "d/e");
+	ck_assert_int_eq(read_dir(dir_of("marked"), &s), 0);
+	ck_assert_uint_eq(s.n, 0);
+	seen_free(&s);
+	ck_assert_int_eq(read_dir(dir_of("dots"), &s), 0);
+	ck_assert_uint_eq(s.n, 0);
+	seen_free(&s);
+	ck_assert_int_eq(read_dir(dir_of("empty"), &s), 0);
+	ck_assert_uint_eq(s.n, 0);
+	seen_free(&s);
+	ck_assert_int_eq(read_dir(ROOT, &s), 0);
+	ck_assert_uint_eq(s.n, 5);
+	ck_assert_uint_eq(times(&s, "file", false), 1);
+	ck_assert_uint_eq(times(&s, "marked", true), 1);
+	seen_free(&s);
+	ck_assert_int_eq(namespace_path(ns, 12345, NULL, path), -ESTALE);
+	ck_assert_int_eq(read_dir(12345, &s), -ESTALE);
+	end_ns();
 }
 END_TEST
 
-START_TEST(all_buckets)
+/* More than 255 bytes have no path, whether listed or looked for. */
+START_TEST(long_names_are_not_shown)
 {
-	struct meta_attr a;
+	char key[S3_KEY_MAX + 1], name[300];
+	struct ns_attr a;
+	struct seen s = {0};
+	uint64_t left;
+	int err;
 
-	reopen("", "", 3600000);
-	ck_assert_int_eq(namespace_look(ns, "b2", &a), 0);
-	ck_assert(a.is_dir);
-	ck_assert_int_eq(namespace_look(ns, "b3", &a), -ENOENT);
-	ck_assert_str_eq(listing(""), "b/ 0 \nb2/ 0 \n");
-	ck_assert_str_eq(listing("b2"), "k 9 \"k\"\n");
-	ck_assert_int_eq(namespace_look(ns, "b2/k", &a), 0);
-	ck_assert_uint_eq(a.size, 9);
-	ck_assert_str_eq(listing("b/dir"), "sub/ 0 \nx 4 \"x\"\n");
-	ck_assert_int_eq(namespace_look(ns, "b/dir", &a), 0);
-	ck_assert(a.is_dir);
+	begin_ns(FAKE_SORTED, 1000);
+	memset(name, 'n', sizeof(name));
+	name[256] = '\0';
+	put(name);
+	snprintf(key, sizeof(key), "%s/below", name);
+	put(key);
+	name[255] = '\0';
+	put(name);
+	ck_assert_int_eq(read_dir(ROOT, &s), 0);
+	ck_assert_uint_eq(s.n, 1);
+	ck_assert_uint_eq(times(&s, name, false), 1);
+	seen_free(&s);
+	unmount_ns();
+	config.folder = NULL;
+	mount_ns();
+	name[255] = 'n';
+	err = namespace_look(ns, ROOT, name, &a, &left);
+	ck_assert_msg(err == -ENOENT || err == -ENAMETOOLONG, "%d", err);
+	name[255] = '\0';
+	ck_assert_int_eq(namespace_look(ns, ROOT, name, &a, &left), 0);
+	end_ns();
 }
 END_TEST
 
-static const int errors[] = {-EACCES, -EIO, -ENOMEM};
-
-START_TEST(errors_are_not_kept)
+START_TEST(buckets_are_directories)
 {
-	struct meta_attr a;
-	struct meta_dir *d;
+	struct ns_attr a;
+	struct seen s = {0};
+	char bucket[S3_BUCKET_MAX + 1], key[S3_KEY_MAX + 1];
 
-	fake_s3_set_error(s3, errors[_i]);
-	ck_assert_int_eq(namespace_look(ns, "z", &a), errors[_i]);
-	ck_assert_int_eq(namespace_list(ns, "", &d), errors[_i]);
-	ck_assert_int_eq(namespace_peek(ns, "z", &a), -EAGAIN);
-	fake_s3_set_error(s3, 0);
-	ck_assert_int_eq(namespace_look(ns, "z", &a), 0);
-	ck_assert_int_eq(namespace_list(ns, "", &d), 0);
-	namespace_list_put(ns, d);
+	config.bucket = "";
+	begin_ns(FAKE_SORTED, 1000);
+	fake_s3_put(s3, "one", "x/y", "\"e\"", 5);
+	fake_s3_put(s3, "two", "z", "\"e\"", 6);
+	ck_assert_int_eq(read_dir(ROOT, &s), 0);
+	ck_assert_uint_eq(s.n, 2);
+	ck_assert_uint_eq(times(&s, "one", true), 1);
+	ck_assert_uint_eq(times(&s, "two", true), 1);
+	seen_free(&s);
+	ck_assert_int_eq(walk_to("one/x/y", &a), 0);
+	ck_assert_uint_eq(a.size, 5);
+	ck_assert_int_eq(walk_to("three", &a), -ENOENT);
+	ck_assert_int_eq(read_dir(dir_of("two"), &s), 0);
+	ck_assert_uint_eq(s.n, 1);
+	ck_assert_uint_eq(times(&s, "z", false), 1);
+	seen_free(&s);
+	ck_assert_int_eq(namespace_resolve(ns, "one/x/y", bucket, key), 0);
+	ck_assert_str_eq(bucket, "one");
+	ck_assert_str_eq(key, "x/y");
+	ck_assert_int_eq(namespace_resolve(ns, "one", bucket, key), 0);
+	ck_assert_str_eq(key, "");
+	end_ns();
 }
 END_TEST
 
-START_TEST(nothing_is_believed_without_a_ttl)
+START_TEST(a_prefix_is_the_root)
 {
-	struct meta_attr a;
+	struct ns_attr a;
+	struct seen s = {0};
+	char bucket[S3_BUCKET_MAX + 1], key[S3_KEY_MAX + 1];
+	char path[S3_KEY_MAX + 1];
 
-	reopen("b", "", 0);
-	namespace_look(ns, "z", &a);
-	ck_assert_int_eq(namespace_peek(ns, "z", &a), -EAGAIN);
-	namespace_look(ns, "nothing", &a);
-	ck_assert_int_eq(namespace_peek(ns, "nothing", &a), -EAGAIN);
-	listing("");
-	ck_assert_ptr_null(namespace_list_known(ns, ""));
+	config.prefix = "p/q/";
+	begin_ns(FAKE_SORTED, 1000);
+	put("p/q/in");
+	put("p/q/d/x");
+	put("p/qout");
+	put("p/out");
+	ck_assert_int_eq(read_dir(ROOT, &s), 0);
+	ck_assert_uint_eq(s.n, 2);
+	seen_free(&s);
+	ck_assert_int_eq(walk_to("d/x", &a), 0);
+	ck_assert_int_eq(walk_to("out", &a), -ENOENT);
+	ck_assert_int_eq(namespace_resolve(ns, "d/x", bucket, key), 0);
+	ck_assert_str_eq(key, "p/q/d/x");
+	memset(path, 'x', S3_KEY_MAX - 4);
+	path[S3_KEY_MAX - 4] = '\0';
+	ck_assert_int_eq(namespace_resolve(ns, path, bucket, key), 0);
+	strcat(path, "x");
+	ck_assert_int_eq(namespace_resolve(ns, path, bucket, key),
+			 -ENAMETOOLONG);
+	end_ns();
 }
 END_TEST
 
-static const struct fake_object later[] = {
-	{"b", "z", "\"z2\"", 27},
-	{NULL, NULL, NULL, 0},
-};
+/* ---- any keys against a model ---- */
 
-START_TEST(revalidate)
+#define KEYS 60
+
+static char keys[KEYS][64];
+
+static void random_keys(void)
 {
-	struct meta_attr a;
-	bool changed;
+	static const char alphabet[] = "ab-.!";
 
-	ck_assert_int_eq(namespace_revalidate(ns, "z", &a, &changed), 0);
-	ck_assert(!changed); /* nothing was known */
-	ck_assert_int_eq(namespace_revalidate(ns, "z", &a, &changed), 0);
-	ck_assert(!changed);
-	fake_s3_set_objects(s3, later);
-	ck_assert_int_eq(namespace_peek(ns, "z", &a), 0);
-	ck_assert_uint_eq(a.size, 26);
-	ck_assert_int_eq(namespace_revalidate(ns, "z", &a, &changed), 0);
-	ck_assert(changed);
-	ck_assert_uint_eq(a.size, 27);
-	ck_assert_str_eq(a.etag, "\"z2\"");
-	ck_assert_int_eq(namespace_peek(ns, "z", &a), 0);
-	ck_assert_uint_eq(a.size, 27);
-	/* Gone: what was known goes too. */
-	fake_s3_set_objects(s3, later + 1);
-	ck_assert_int_eq(namespace_revalidate(ns, "z", &a, &changed), -ENOENT);
-	ck_assert_int_eq(namespace_peek(ns, "z", &a), -EAGAIN);
-}
-END_TEST
+	for (int i = 0; i < KEYS; i++) {
+		char *p = keys[i];
+		const unsigned int depth = 1 + (unsigned int)names_below(4);
 
-START_TEST(forget)
-{
-	struct meta_attr a;
-
-	listing("");
-	namespace_look(ns, "z", &a);
-	namespace_forget(ns, "z");
-	ck_assert_int_eq(namespace_peek(ns, "z", &a), -EAGAIN);
-	ck_assert_ptr_null(namespace_list_known(ns, ""));
-}
-END_TEST
-
-static void on_meta(void *ctx, const char *name, const char *value)
-{
-	sprintf(ctx, "%s=%s", name, value);
+		for (unsigned int d = 0; d < depth; d++) {
+			p += names_name(p, 1, 3, alphabet);
+			*p++ = d + 1 < depth || !names_below(9) ? '/' : '\0';
+		}
+		*p = '\0';
+		put(keys[i]);
+	}
 }
 
-START_TEST(xattrs)
+/* What a path must be: 1 a file, 2 a directory, 0 nothing. */
+static int model_of(const char *path)
 {
-	char text[64] = "";
-	struct s3_attr a;
+	const size_t n = strlen(path);
+	int is = 0;
 
-	ck_assert_int_eq(namespace_xattrs(ns, "z", &a, on_meta, text), 0);
-	ck_assert_str_eq(text, "color=red");
-	ck_assert_str_eq(a.content_type, "text/plain");
-	ck_assert_int_eq(namespace_xattrs(ns, "none", &a, on_meta, text),
-			 -ENOENT);
+	for (int i = 0; i < KEYS; i++) {
+		if (!strncmp(keys[i], path, n) && keys[i][n] == '/')
+			return 2;
+		is |= !strcmp(keys[i], path);
+	}
+	return is;
 }
-END_TEST
+
+/* Listings that are being made have a test of their own for types. */
+static bool types_too;
+static int seed_now;
+
+static void check_tree(uint64_t dir, const char *path);
+
+static void check_entries(const struct seen *s, const char *path)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct rec *r = &s->recs[i];
+		char below[400];
+
+		snprintf(below, sizeof(below), "%s%s%s", path, *path ? "/" : "",
+			 r->name);
+		ck_assert_msg(model_of(below), "%s is nothing", below);
+		ck_assert_msg(!types_too || model_of(below) == 1 + r->is_dir,
+			      "%s as %d", below, r->is_dir);
+		ck_assert_msg(times(s, r->name, r->is_dir) == 1, "%s twice",
+			      below);
+		if (model_of(below) == 2)
+			check_tree(dir_of(below), below);
+		else
+			ck_assert_uint_eq(r->size, strlen(below));
+	}
+}
+
+/* Each name of the model in the directory has come. */
+static void check_tree(uint64_t dir, const char *path)
+{
+	const size_t n = strlen(path);
+	struct seen s = {.max = names_below(3)};
+	const int err = read_dir(dir, &s);
+
+	ck_assert_msg(!err, "\"%s\": %d", path, err);
+	settle(dir);
+	for (int i = 0; i < KEYS; i++) {
+		const char *name = keys[i] + n + (n > 0);
+		unsigned int count;
+		char want[64];
+
+		if (strncmp(keys[i], path, n) != 0 || (n && keys[i][n] != '/'))
+			continue;
+		snprintf(want, sizeof(want), "%.*s", (int)strcspn(name, "/"),
+			 name);
+		if (!*want)
+			continue;
+		count = times(&s, want, true) + times(&s, want, false);
+		if (!types_too && count == 2 && times(&s, want, true) == 1)
+			count = 1;
+		ck_assert_msg(count == 1, "seed %d: \"%s\" has %s %u times",
+			      seed_now, path, want, count);
+	}
+	check_entries(&s, path);
+	seen_free(&s);
+}
+
+static void check_looks(void)
+{
+	for (int i = 0; i < KEYS; i++) {
+		char path[64];
+		struct ns_attr a;
+
+		snprintf(path, sizeof(path), "%s", keys[i]);
+		if (path[strlen(path) - 1] == '/')
+			path[strlen(path) - 1] = '\0';
+		for (;;) {
+			char *slash;
+			const int is = model_of(path);
+			const int err = walk_to(path, &a);
+
+			if (is) {
+				ck_assert_msg(!err, "%s: %d", path, err);
+				ck_assert_msg(a.is_dir == (is == 2), "%s",
+					      path);
+			}
+			slash = strrchr(path, '/');
+			if (!slash)
+				break;
+			*slash = '\0';
+		}
+	}
+}
 
 static const struct {
-	const char *bucket, *prefix;
-	size_t path; /* length of the part behind "B/" or of the path */
-	size_t name; /* of the bucket, in a mount of all */
-	int err;
-} limits[] = {
-	{"b", "", 0, 0, 0},
-	{"b", "", 1024, 0, 0},
-	{"b", "", 1025, 0, -ENAMETOOLONG},
-	{"b", "pre/", 1020, 0, 0},
-	{"b", "pre/", 1021, 0, -ENAMETOOLONG},
-	{"", "", 0, 255, 0},
-	{"", "", 0, 256, -ENAMETOOLONG},
-	{"", "", 1024, 255, 0},
-	{"", "", 1025, 3, -ENAMETOOLONG},
-};
+	enum fake_order order;
+	unsigned int page;
+} servers[] = {{FAKE_SORTED, 1000}, {FAKE_SORTED, 3},     {FAKE_SORTED, 1},
+	       {FAKE_SPLIT, 1000},  {FAKE_SPLIT, 4},      {FAKE_TWICE, 1000},
+	       {FAKE_TWICE, 3},     {FAKE_REVERSED, 1000}};
 
-START_TEST(resolve)
+START_TEST(any_tree_is_shown)
 {
-	char bucket[S3_BUCKET_MAX + 1], key[S3_KEY_MAX + 1];
-	char path[3000] = "";
-	const size_t n = limits[_i].name;
-	int err;
+	for (uint64_t seed = 0; seed < 12; seed++) {
+		seed_now = (int)seed;
+		names_seed(seed * 100 + (uint64_t)_i);
+		config.folder = seed % 2 ? folder : NULL;
+		config.endpoint = (char[]){'e', (char)('a' + seed), '\0'};
+		begin_ns(servers[_i].order, servers[_i].page);
+		random_keys();
+		if (seed % 3 == 0)
+			check_looks();
+		types_too = false;
+		check_tree(ROOT, "");
+		check_looks();
+		types_too = true;
+		check_tree(ROOT, "");
+		end_ns();
+	}
+}
+END_TEST
 
-	memset(path, 'b', n);
-	if (n && limits[_i].path)
-		path[n] = '/';
-	memset(path + strlen(path), 'k', limits[_i].path);
-	reopen(limits[_i].bucket, limits[_i].prefix, 0);
-	err = namespace_resolve(ns, path, bucket, key);
-	ck_assert_int_eq(err, limits[_i].err);
-	if (err)
-		return;
-	ck_assert_uint_eq(strlen(bucket), n ? n : 1);
-	ck_assert_uint_eq(strlen(key),
-			  strlen(limits[_i].prefix) + limits[_i].path);
+/* Where `a` stands beside `a/b`, it is the directory: whichever is looked at
+ * first, and also for whom the listing is made. */
+START_TEST(a_hidden_file_is_never_shown)
+{
+	struct ns_attr a;
+	struct seen s = {0};
+
+	begin_ns(FAKE_SORTED, 1000);
+	put("a");
+	put("a-x");
+	put("a/b");
+	if (_i)
+		ck_assert_int_eq(walk_to("a", &a), 0);
+	ck_assert_int_eq(read_dir(ROOT, &s), 0);
+	ck_assert_uint_eq(s.n, 2);
+	ck_assert_uint_eq(times(&s, "a-x", false), 1);
+	ck_assert_uint_eq(times(&s, "a", false), 0);
+	ck_assert_uint_eq(times(&s, "a", true), 1);
+	seen_free(&s);
+	ck_assert_int_eq(walk_to("a/b", &a), 0);
+	end_ns();
+}
+END_TEST
+
+/* A server of another order that answers in pages. */
+START_TEST(another_order_is_sorted)
+{
+	struct seen s = {0};
+
+	begin_ns(FAKE_REVERSED, 10);
+	for (int i = 0; i < 95; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "key%02d", i);
+		put(key);
+	}
+	ck_assert_int_eq(read_dir(ROOT, &s), 0);
+	ck_assert_uint_eq(s.n, 95);
+	seen_free(&s);
+	end_ns();
+}
+END_TEST
+
+/* ---- what is asked ---- */
+
+START_TEST(what_is_known_is_not_asked_again)
+{
+	struct ns_attr a;
+	struct seen s = {0};
+	uint64_t left, dir;
+
+	begin_ns(FAKE_SORTED, 1000);
+	put("d/x");
+	put("d/y");
+	dir = dir_of("d");
+	ck_assert_uint_eq(asked(), 1);
+	ck_assert_uint_eq(dir_of("d"), dir);
+	ck_assert_uint_eq(asked(), 0);
+	ck_assert_int_eq(namespace_peek(ns, dir, "x", &a, &left), -EAGAIN);
+	ck_assert_int_eq(read_dir(dir, &s), 0);
+	seen_free(&s);
+	settle(dir);
+	ck_assert_uint_eq(asked(), 1);
+	ck_assert_int_eq(read_dir(dir, &s), 0);
+	seen_free(&s);
+	ck_assert_int_eq(walk_to("d/x", &a), 0);
+	ck_assert_int_eq(walk_to("d/none", &a), -ENOENT);
+	ck_assert_int_eq(namespace_peek(ns, dir, "x", &a, &left), 0);
+	ck_assert_uint_gt(left, 50000);
+	ck_assert_uint_le(left, 60000);
+	ck_assert_int_eq(namespace_peek(ns, dir, "no", &a, &left), -ENOENT);
+	ck_assert_int_eq(namespace_peek(ns, 999, "no", &a, &left), -ESTALE);
+	ck_assert_uint_eq(asked(), 0);
+	fake_time_pass(61000);
+	ck_assert_int_eq(namespace_peek(ns, dir, "x", &a, &left), -EAGAIN);
+	ck_assert_int_eq(walk_to("d/x", &a), 0);
+	ck_assert_uint_eq(asked(), 2);
+	ck_assert_int_eq(read_dir(dir, &s), 0);
+	ck_assert_uint_eq(asked(), 1);
+	seen_free(&s);
+	end_ns();
+}
+END_TEST
+
+START_TEST(missing_names_are_believed_for_less_long)
+{
+	struct ns_attr a;
+	uint64_t left;
+
+	begin_ns(FAKE_SORTED, 1000);
+	put("there");
+	ck_assert_int_eq(namespace_look(ns, ROOT, "none", &a, &left), -ENOENT);
+	ck_assert_uint_le(left, 5000);
+	ck_assert_int_eq(namespace_peek(ns, ROOT, "none", &a, &left), -ENOENT);
+	ck_assert_uint_le(left, 5000);
+	fake_time_pass(5100);
+	ck_assert_int_eq(namespace_peek(ns, ROOT, "none", &a, &left), -EAGAIN);
+	put("none");
+	ck_assert_int_eq(namespace_look(ns, ROOT, "none", &a, &left), 0);
+	end_ns();
+}
+END_TEST
+
+/* s3rdmafs.yaml(5): negative_ttl is how long a missing name is believed to be
+ * missing; and namespace_look says so of it too. */
+START_TEST(missing_names_are_not_believed_for_ever)
+{
+	struct ns_attr a;
+	uint64_t left;
+
+	config.fresh.ttl_ms = FRESH_FOREVER;
+	begin_ns(FAKE_SORTED, 1000);
+	put("there");
+	ck_assert_int_eq(namespace_look(ns, ROOT, "none", &a, &left), -ENOENT);
+	ck_assert_uint_le(left, 5000);
+	put("none");
+	fake_time_pass(3600 * 1000);
+	ck_assert_int_eq(namespace_look(ns, ROOT, "none", &a, &left), 0);
+	end_ns();
+}
+END_TEST
+
+START_TEST(for_ever_is_for_ever_over_a_remount)
+{
+	struct ns_attr a, b;
+	struct seen s = {0};
+	unsigned char key[16];
+	uint64_t left;
+
+	config.fresh.ttl_ms = FRESH_FOREVER;
+	begin_ns(FAKE_SORTED, 10);
+	for (int i = 0; i < 100; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "d/%03d", i);
+		put(name);
+	}
+	put("single/x");
+	ck_assert_int_eq(read_dir(dir_of("d"), &s), 0);
+	ck_assert_uint_eq(s.n, 100);
+	seen_free(&s);
+	ck_assert_int_eq(walk_to("single/x", &a), 0);
+	memcpy(key, namespace_hash_key(ns), 16);
+	unmount_ns();
+	asked();
+	fake_time_pass(1000LL * 86400 * 400);
+	mount_ns();
+	ck_assert_mem_eq(key, namespace_hash_key(ns), 16);
+	ck_assert_int_eq(read_dir(dir_of("d"), &s), 0);
+	ck_assert_uint_eq(s.n, 100);
+	seen_free(&s);
+	ck_assert_int_eq(walk_to("single/x", &b), 0);
+	ck_assert_str_eq(a.etag, b.etag);
+	ck_assert_int_eq(namespace_revalidate(ns, dir_of("single"), "x", &b),
+			 0);
+	ck_assert_int_eq(namespace_peek(ns, dir_of("d"), "050", &b, &left), 0);
+	ck_assert(left == FRESH_FOREVER);
+	ck_assert_uint_eq(asked(), 0);
+	end_ns();
+}
+END_TEST
+
+START_TEST(trusted_names_cost_one_head)
+{
+	struct fake_calls c;
+	struct ns_attr a;
+	uint64_t left;
+
+	config.fresh.rules[0] = (struct fresh_rule){"data/set/", 60000, true};
+	config.fresh.n = 1;
+	begin_ns(FAKE_SORTED, 1000);
+	put("data/set/x");
+	put("data/set/deep/y");
+	ck_assert_int_eq(walk_to("data/set", &a), 0);
+	ck_assert(a.is_dir);
+	ck_assert_uint_eq(asked(), 0);
+	ck_assert_int_eq(walk_to("data/set/x", &a), 0);
+	ck_assert_uint_eq(a.size, 10);
+	c = fake_s3_calls(s3);
+	ck_assert_uint_eq(c.head, 1);
+	ck_assert_uint_eq(c.look + c.list, 0);
+	/* Where nobody can wait for what a name is used as, a directory costs
+	 * a small listing, and so does a missing name. */
+	ck_assert_int_eq(walk_to("data/set/none", &a), -ENOENT);
+	ck_assert_int_eq(walk_to("data/set/deep", &a), 0);
+	ck_assert(a.is_dir);
+	c = fake_s3_calls(s3);
+	ck_assert_uint_eq(c.head, 2);
+	ck_assert_uint_eq(c.look, 0);
+	ck_assert_uint_eq(c.list, 2);
+	ck_assert_int_eq(walk_to("data/set/x", &a), 0);
+	ck_assert_int_eq(namespace_peek(ns, dir_of("data/set"), "x", &a, &left),
+			 0);
+	ck_assert_uint_eq(asked(), 0);
+	ck_assert_int_eq(walk_to("data/setx", &a), -ENOENT);
+	c = fake_s3_calls(s3);
+	ck_assert_uint_eq(c.look, 1);
+	end_ns();
+}
+END_TEST
+
+START_TEST(opening_asks_what_there_is_now)
+{
+	struct ns_attr a;
+	struct seen s = {0};
+	uint64_t left;
+
+	begin_ns(FAKE_SORTED, 1000);
+	put("x");
+	put("y");
+	ck_assert_int_eq(read_dir(ROOT, &s), 0);
+	seen_free(&s);
+	settle(ROOT);
+	asked();
+	ck_assert_int_eq(namespace_revalidate(ns, ROOT, "x", &a), 0);
+	ck_assert_uint_eq(asked(), 1);
+	fake_s3_put(s3, "b", "x", "\"new\"", 99);
+	fake_time_pass(10);
+	ck_assert_int_eq(namespace_revalidate(ns, ROOT, "x", &a), 0);
+	ck_assert_str_eq(a.etag, "\"new\"");
+	ck_assert_uint_eq(a.size, 99);
+	asked();
+	/* Which is now what is known. */
+	ck_assert_int_eq(namespace_peek(ns, ROOT, "x", &a, &left), 0);
+	ck_assert_str_eq(a.etag, "\"new\"");
+	fake_s3_delete(s3, "b", "x");
+	fake_time_pass(10);
+	ck_assert_int_eq(namespace_revalidate(ns, ROOT, "x", &a), -ENOENT);
+	ck_assert_int_eq(namespace_peek(ns, ROOT, "x", &a, &left), -ENOENT);
+	ck_assert_int_eq(read_dir(ROOT, &s), 0);
+	ck_assert_uint_eq(s.n, 1);
+	seen_free(&s);
+	end_ns();
+}
+END_TEST
+
+static const char *text_in(json_t *note, const char *group, const char *name)
+{
+	return json_string_value(
+		json_object_get(json_object_get(note, group), name));
+}
+
+/* Metadata and tags are asked for once, and are of the version asked for. */
+START_TEST(attributes_are_asked_for)
+{
+	struct ns_attr d, x;
+	uint64_t left;
+	json_t *note;
+
+	begin_ns(FAKE_SORTED, 100000);
+	put("d/x");
+	ck_assert_int_eq(namespace_look(ns, ROOT, "d", &d, &left), 0);
+	ck_assert_int_eq(namespace_look(ns, d.dir, "x", &x, &left), 0);
+	asked();
+	ck_assert_int_eq(namespace_note(ns, d.dir, "x", x.etag, true, &note),
+			 0);
+	ck_assert_str_eq(text_in(note, "meta", "color"), "red");
+	ck_assert_str_eq(text_in(note, "tags", "Kind"), "test");
+	ck_assert_str_eq(json_string_value(json_object_get(note, "type")),
+			 "text/plain");
+	json_decref(note);
+	ck_assert_uint_gt(asked(), 0);
+	ck_assert_int_eq(namespace_note(ns, d.dir, "x", x.etag, true, &note),
+			 0);
+	ck_assert_str_eq(text_in(note, "meta", "color"), "red");
+	json_decref(note);
+	ck_assert_uint_eq(asked(), 0);
 	ck_assert_int_eq(
-		strncmp(key, limits[_i].prefix, strlen(limits[_i].prefix)), 0);
+		namespace_note(ns, d.dir, "x", "\"other\"", false, &note),
+		-ESTALE);
+	ck_assert_int_eq(namespace_note(ns, d.dir, "z", "\"z\"", false, &note),
+			 -ENOENT);
+	end_ns();
 }
 END_TEST
 
-START_TEST(long_paths_ask_nobody)
+static Suite *suite(void)
 {
-	char path[1100];
-	struct meta_attr a;
-	struct meta_dir *d;
-	bool changed;
+	Suite *s = suite_create("namespace");
+	TCase *tc = tcase_create("namespace");
 
-	memset(path, 'k', 1025);
-	path[1025] = '\0';
-	ck_assert_int_eq(namespace_look(ns, path, &a), -ENAMETOOLONG);
-	ck_assert_int_eq(namespace_list(ns, path, &d), -ENAMETOOLONG);
-	ck_assert_int_eq(namespace_revalidate(ns, path, &a, &changed),
-			 -ENAMETOOLONG);
-	ck_assert_uint_eq(calls(), 0);
+	tcase_add_checked_fixture(tc, fixture_setup, NULL);
+	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, keys_are_files_and_slashes_directories);
+	tcase_add_test(tc, long_names_are_not_shown);
+	tcase_add_test(tc, buckets_are_directories);
+	tcase_add_test(tc, a_prefix_is_the_root);
+	ADD_ROWS(tc, any_tree_is_shown, servers);
+	tcase_add_loop_test(tc, a_hidden_file_is_never_shown, 0, 2);
+	tcase_add_test(tc, another_order_is_sorted);
+	tcase_add_test(tc, what_is_known_is_not_asked_again);
+	tcase_add_test(tc, missing_names_are_believed_for_less_long);
+	tcase_add_test(tc, missing_names_are_not_believed_for_ever);
+	tcase_add_test(tc, for_ever_is_for_ever_over_a_remount);
+	tcase_add_test(tc, trusted_names_cost_one_head);
+	tcase_add_test(tc, opening_asks_what_there_is_now);
+	tcase_add_test(tc, attributes_are_asked_for);
+	suite_add_tcase(s, tc);
+	return s;
 }
-END_TEST
 
 int main(void)
 {
-	Suite *s = suite_create("namespace");
-	TCase *tc = tcase_create("all");
-
-	tcase_add_checked_fixture(tc, setup, teardown);
-	ADD_ROWS(tc, look, looks);
-	tcase_add_test(tc, nothing_is_known_at_first);
-	tcase_add_test(tc, list_of_the_root);
-	ADD_ROWS(tc, list, lists);
-	tcase_add_test(tc, foreign_keys_are_not_shown);
-	tcase_add_test(tc, prefix_of_the_mount);
-	tcase_add_test(tc, all_buckets);
-	ADD_ROWS(tc, errors_are_not_kept, errors);
-	tcase_add_test(tc, nothing_is_believed_without_a_ttl);
-	tcase_add_test(tc, revalidate);
-	tcase_add_test(tc, forget);
-	tcase_add_test(tc, xattrs);
-	ADD_ROWS(tc, resolve, limits);
-	tcase_add_test(tc, long_paths_ask_nobody);
-	suite_add_tcase(s, tc);
-	return unit_main(s);
+	return scratch_main(suite());
 }

@@ -335,6 +335,121 @@ START_TEST(files_of_others)
 }
 END_TEST
 
+/* An object's tags as JSON must be these; its size, ETag and time too. */
+static void expect_tags(const char *key, const char *tags,
+			const struct store_meta *same)
+{
+	AUTO_FREE char *text = NULL;
+	struct store_meta m;
+	int fd;
+
+	ck_assert_int_eq(store_get(s, "bkt", key, &fd, &m), 0);
+	close(fd);
+	text = m.tags ? json_dumps(m.tags, JSON_COMPACT) : NULL;
+	ck_assert_pstr_eq(text, tags);
+	ck_assert_str_eq(m.etag, same->etag);
+	ck_assert_uint_eq(m.size, same->size);
+	ck_assert_int_eq(m.mtime.tv_sec, same->mtime.tv_sec);
+	ck_assert_int_eq(m.mtime.tv_nsec, same->mtime.tv_nsec);
+	store_meta_free(&m);
+}
+
+static int set_tags(const char *key, const char *tags)
+{
+	json_t *o = json_loads(tags, 0, NULL);
+	const int err = store_set_tags(s, "bkt", key, o);
+
+	ck_assert_ptr_nonnull(o);
+	json_decref(o);
+	return err;
+}
+
+static void head(const char *key, struct store_meta *out)
+{
+	int fd;
+
+	ck_assert_int_eq(store_get(s, "bkt", key, &fd, out), 0);
+	close(fd);
+	store_meta_free(out);
+}
+
+START_TEST(tags)
+{
+	static const char *const places[] = {"plain", "odd//key", "a/b/c"};
+	const char *key = places[_i];
+	struct store_meta m;
+
+	ck_assert_int_eq(set_tags(key, "{\"a\":\"b\"}"), -ENOENT);
+	ck_assert_int_eq(put(key, "one"), 0);
+	head(key, &m);
+	expect_tags(key, NULL, &m);
+	ck_assert_int_eq(store_set_tags(s, "bkt", key, NULL), 0);
+	ck_assert_int_eq(set_tags(key, "{\"z\":\"\",\"a\":\"\303\251\"}"), 0);
+	expect_tags(key, "{\"z\":\"\",\"a\":\"\303\251\"}", &m);
+	reopen();
+	expect_tags(key, "{\"z\":\"\",\"a\":\"\303\251\"}", &m);
+	expect(key, "one");
+	ck_assert_int_eq(set_tags(key, "{\"b\":\"c\"}"), 0);
+	expect_tags(key, "{\"b\":\"c\"}", &m);
+	ck_assert_int_eq(set_tags(key, "{}"), 0);
+	expect_tags(key, NULL, &m);
+	expect(key, "one");
+	/* They go with the object. */
+	ck_assert_int_eq(set_tags(key, "{\"b\":\"c\"}"), 0);
+	ck_assert_int_eq(put(key, "two"), 0);
+	head(key, &m);
+	expect_tags(key, NULL, &m);
+	ck_assert_int_eq(store_delete(s, "bkt", key, NULL), 0);
+	ck_assert_int_eq(store_set_tags(s, "bkt", key, NULL), -ENOENT);
+	ck_assert_int_eq(store_set_tags(s, "none", key, NULL), -ENOTDIR);
+}
+END_TEST
+
+/* Tags of a file that was put there by hand are kept as long as it is not
+ * changed by hand. */
+START_TEST(tags_of_others)
+{
+	struct store_meta m;
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/bkt/hand", scratch);
+	f = fopen(path, "w");
+	fputs("by hand", f);
+	fclose(f);
+	head("hand", &m);
+	ck_assert_int_eq(store_set_tags(s, "bkt", "hand", NULL), 0);
+	expect_tags("hand", NULL, &m);
+	ck_assert_int_eq(set_tags("hand", "{\"a\":\"b\"}"), 0);
+	expect_tags("hand", "{\"a\":\"b\"}", &m);
+	f = fopen(path, "a");
+	fputs("!", f);
+	fclose(f);
+	head("hand", &m);
+	ck_assert_uint_eq(m.size, 8);
+	expect_tags("hand", NULL, &m);
+}
+END_TEST
+
+/* More than an attribute can be is refused, and the old ones stay. */
+START_TEST(too_many_tags)
+{
+	json_t *o = json_object();
+	struct store_meta m;
+	char text[40000];
+
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	put("k", "one");
+	head("k", &m);
+	ck_assert_int_eq(set_tags("k", "{\"a\":\"b\"}"), 0);
+	json_object_set_new(o, "c", json_string(text));
+	ck_assert_int_eq(store_set_tags(s, "bkt", "k", o), -E2BIG);
+	expect_tags("k", "{\"a\":\"b\"}", &m);
+	json_decref(o);
+}
+END_TEST
+
 START_TEST(dropped_file_leaves_nothing)
 {
 	struct store_tmp t;
@@ -646,6 +761,9 @@ int main(void)
 	tcase_add_test(tc, conditions);
 	tcase_add_test(tc, overwrite_spares_readers);
 	tcase_add_test(tc, files_of_others);
+	tcase_add_loop_test(tc, tags, 0, 3);
+	tcase_add_test(tc, tags_of_others);
+	tcase_add_test(tc, too_many_tags);
 	tcase_add_test(tc, dropped_file_leaves_nothing);
 	tcase_add_test(tc, one_server_a_root);
 	ADD_ROWS(tc, etag_listed, listed);

@@ -28,6 +28,25 @@ START_TEST(grows)
 }
 END_TEST
 
+START_TEST(reserved)
+{
+	const char *s;
+
+	strbuf_init(&b, 10000);
+	strbuf_reserve(&b, 5000);
+	ck_assert_str_eq(strbuf_str(&b), "");
+	s = b.s;
+	for (int i = 0; i < 1000; i++)
+		strbuf_puts(&b, "12345");
+	ck_assert_ptr_eq(b.s, s);
+	strbuf_reserve(&b, 100);
+	ck_assert_uint_eq(strlen(strbuf_str(&b)), 5000);
+	strbuf_reserve(&b, 1000000);
+	ck_assert(!b.failed);
+	ck_assert_uint_eq(strlen(strbuf_str(&b)), 5000);
+}
+END_TEST
+
 START_TEST(limit)
 {
 	strbuf_init(&b, 10);
@@ -89,6 +108,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_test(tc, grows);
+	tcase_add_test(tc, reserved);
 	tcase_add_test(tc, limit);
 	tcase_add_test(tc, bytes);
 	ADD_ROWS(tc, xml_text, xml);

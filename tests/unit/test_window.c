@@ -23,6 +23,17 @@ static struct window_advice ask(uint64_t off, uint64_t len, uint64_t size,
 	if (a.ahead)
 		ck_assert_uint_le(off + len + a.ahead, size);
 	ck_assert(a.sequential || !a.ahead);
+	ck_assert_uint_le(a.back, max);
+	ck_assert_uint_le(a.back, off);
+	ck_assert_uint_le(a.steps, WINDOW_STEPS);
+	if (a.steps) {
+		const uint64_t last = off + (uint64_t)a.step * a.steps;
+
+		ck_assert_uint_le(a.steps, max / a.piece);
+		/* Neither before the file nor behind its end. */
+		ck_assert(a.step < 0 ? last < off : last > off);
+		ck_assert_uint_lt(last, size);
+	}
 	return a;
 }
 
@@ -93,6 +104,133 @@ START_TEST(backwards)
 {
 	for (uint64_t off = 10 * GIB; off > 9 * GIB; off -= 2 * MIB)
 		ck_assert(!ask(off, MIB, 100 * GIB, MIB).sequential);
+}
+END_TEST
+
+/* Distance, length of each piece, and in how many requests it comes. */
+static const struct {
+	int64_t stride;
+	uint64_t piece, requests;
+} strides[] = {
+	{4 * MIB, 64 * KIB, 1},  {-4 * MIB, 64 * KIB, 1},
+	{16 * MIB, 4 * MIB, 4},  {-16 * MIB, 4 * MIB, 4},
+	{256 * KIB, 4 * KIB, 1}, {-256 * KIB, 4 * KIB, 1},
+	{100000, 4096, 1},
+};
+
+START_TEST(equal_distances_are_expected)
+{
+	const uint64_t n = strides[_i].requests, len = strides[_i].piece / n;
+	struct window_advice a = {.steps = 0};
+	uint64_t off = 10 * GIB;
+
+	for (int i = 0; i < 40; i++) {
+		for (uint64_t k = 0; k < n; k++) {
+			a = ask(off + k * len, len, 100 * GIB, 64 * MIB);
+			/* The first piece may be the file's beginning. */
+			ck_assert(i == 0 || a.ahead == 0);
+			ck_assert_uint_eq(a.back, 0);
+			if (k == 0 && i > 4) {
+				ck_assert_int_eq(a.step, strides[_i].stride);
+				ck_assert_uint_ge(a.steps, 6);
+				ck_assert_uint_eq(a.piece, n * len);
+			}
+		}
+		off += (uint64_t)strides[_i].stride;
+	}
+}
+END_TEST
+
+START_TEST(steps_end_with_the_file)
+{
+	for (uint64_t off = 0; off < 100 * MIB; off += 3 * MIB)
+		ask(off, 4096, 100 * MIB, GIB);
+	ck_assert_uint_eq(ask(99 * MIB, 4096, 100 * MIB, GIB).steps, 0);
+	setup();
+	for (uint64_t off = 99 * MIB; off > 0; off -= 3 * MIB)
+		ask(off, 4096, 100 * MIB, GIB);
+	ck_assert_uint_eq(ask(0, 4096, 100 * MIB, GIB).steps, 0);
+}
+END_TEST
+
+static const uint64_t blocks[] = {4 * KIB, 128 * KIB, MIB, 4 * MIB};
+
+START_TEST(a_file_read_backwards)
+{
+	const uint64_t len = blocks[_i], size = 4000 * len;
+	uint64_t back = 0;
+
+	for (uint64_t off = size - len; off > size / 2; off -= len) {
+		const struct window_advice a = ask(off, len, size, 16 * MIB);
+
+		ck_assert_uint_eq(a.ahead, 0);
+		ck_assert_uint_eq(a.steps, 0);
+		back = a.back;
+	}
+	ck_assert_uint_eq(back, 16 * MIB < size / 2 ? 16 * MIB : back);
+	ck_assert_uint_ge(back, 4 * len);
+}
+END_TEST
+
+/* Long pieces here and there, each with a look at its end: once that is known,
+ * the whole next one is expected at its beginning; and no more when it stops. */
+START_TEST(long_pieces_are_expected_whole)
+{
+	struct window_advice a;
+	uint64_t waste = 0;
+
+	for (uint64_t i = 1; i < 20; i++) {
+		const uint64_t at = i * 7 % 20 * GIB;
+
+		a = ask(at, MIB, 100 * GIB, 64 * MIB);
+		if (i > 6) {
+			ck_assert(a.sequential);
+			ck_assert_uint_ge(a.ahead, 16 * MIB);
+		}
+		ask(at + 24 * MIB - MIB, MIB, 100 * GIB, 64 * MIB);
+		for (uint64_t k = 1; k < 23; k++)
+			a = ask(at + k * MIB, MIB, 100 * GIB, 64 * MIB);
+		/* Little behind its end. */
+		if (i > 6)
+			ck_assert_uint_le(a.ahead, 4 * MIB);
+	}
+	for (uint64_t i = 0; i < 100; i++)
+		waste += ask((i * 37 % 100) * GIB, MIB, 100 * GIB, 64 * MIB)
+				 .ahead;
+	ck_assert_uint_le(waste, 10 * 24 * MIB);
+}
+END_TEST
+
+START_TEST(long_pieces_backwards_too)
+{
+	struct window_advice a = {.back = 0};
+
+	for (uint64_t i = 1; i < 20; i++) {
+		const uint64_t end = (i * 7 % 20 + 1) * GIB;
+
+		for (uint64_t k = 1; k <= 24; k++) {
+			a = ask(end - k * MIB, MIB, 100 * GIB, 64 * MIB);
+			if (i > 2 && k == 1)
+				ck_assert_uint_ge(a.back, 20 * MIB);
+		}
+		if (i > 2)
+			ck_assert_uint_le(a.back, 48 * MIB);
+	}
+	/* It is over with the first that is not so. */
+	ask(90 * GIB, MIB, 100 * GIB, 64 * MIB);
+	ask(91 * GIB, MIB, 100 * GIB, 64 * MIB);
+	for (uint64_t i = 0; i < 10; i++)
+		ck_assert_uint_eq(
+			ask((i * 37 % 90) * GIB, MIB, 100 * GIB, 64 * MIB).back,
+			0);
+}
+END_TEST
+
+/* Little pieces near each other are not the whole of what is between. */
+START_TEST(gaps_are_not_read)
+{
+	for (uint64_t i = 0; i < 1000; i++)
+		ck_assert(!ask(i * 200 * KIB, 4 * KIB, GIB, MIB).sequential);
 }
 END_TEST
 
@@ -195,6 +333,12 @@ int main(void)
 	tcase_add_test(tc, random_reads);
 	tcase_add_test(tc, strided);
 	tcase_add_test(tc, backwards);
+	ADD_ROWS(tc, equal_distances_are_expected, strides);
+	tcase_add_test(tc, steps_end_with_the_file);
+	ADD_ROWS(tc, a_file_read_backwards, blocks);
+	tcase_add_test(tc, gaps_are_not_read);
+	tcase_add_test(tc, long_pieces_are_expected_whole);
+	tcase_add_test(tc, long_pieces_backwards_too);
 	tcase_add_test(tc, streams);
 	tcase_add_test(tc, stray_reads_do_not_end_a_stream);
 	tcase_add_test(tc, large_random_reads_in_pieces);

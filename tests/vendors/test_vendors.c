@@ -5,6 +5,7 @@
  * target on fake verbs: does the reader get the right bytes, by which way, and
  * is the window fenced when it must be?
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -365,7 +366,7 @@ static void teardown(void)
 	munmap(arena.addr, arena.size);
 }
 
-static void get(struct xfer_get *g)
+static void get(struct xfer_get *g, bool once)
 {
 	*g = (struct xfer_get){.bucket = "bucket",
 			       .key = "key",
@@ -374,6 +375,7 @@ static void get(struct xfer_get *g)
 			       .off = OFF,
 			       .len = LEN,
 			       .span = take_region(),
+			       .once = once,
 			       .replace = replace,
 			       .done = on_done};
 	done = false;
@@ -418,7 +420,7 @@ START_TEST(vendor)
 
 	setup(row->profile);
 	scripted_set(server, &row->script);
-	get(&g);
+	get(&g, false);
 	xfer_get_stats(x, &s);
 	ck_assert_msg(!result == !(row->expect & ERROR), "%s, %s: %s",
 		      row->profile, row->situation, strerror(-result));
@@ -443,6 +445,44 @@ START_TEST(vendor)
 }
 END_TEST
 
+/* What ends a get of which there is another, at its first answer: nothing is
+ * asked twice, and no error but a plain one is believed. */
+static const struct {
+	struct scripted script;
+	int err;
+} ends[] = {
+	{OK_RANGE("206"), 0},
+	{{.status = 206, .body = BODY_RANGE}, 0},
+	{REFUSED(503, "SlowDown"), -EIO},
+	{FAILED(500, "RDMATransferFailed"), -EIO},
+	{{.reset = true, .write = WRITE_GARBAGE}, -EIO},
+	{{.status = 206, .reply = "501"}, -EIO},
+	{{.status = 206,
+	  .write = WRITE_ALL,
+	  .reply = "206",
+	  .bytes = "n",
+	  .no_etag = true,
+	  .more = "ETag: \"v2\""},
+	 -EIO},
+	{REFUSED(412, "PreconditionFailed"), -ESTALE},
+	{REFUSED(404, "NoSuchKey"), -ENOENT},
+};
+
+START_TEST(once_is_once)
+{
+	struct xfer_get g;
+
+	setup("standard");
+	scripted_set(server, &ends[_i].script);
+	get(&g, true);
+	ck_assert_int_eq(result, ends[_i].err);
+	if (!result)
+		check_bytes(&g);
+	ck_assert_uint_eq(scripted_seen(server).requests, 1);
+	teardown();
+}
+END_TEST
+
 /* Each vendor of the table has at least one good and one bad row. */
 START_TEST(every_profile_has_rows)
 {
@@ -463,6 +503,7 @@ int main(void)
 	TCase *tc = tcase_create("all");
 
 	ADD_ROWS(tc, vendor, rows);
+	ADD_ROWS(tc, once_is_once, ends);
 	tcase_add_test(tc, every_profile_has_rows);
 	suite_add_tcase(s, tc);
 	return scratch_main(s);

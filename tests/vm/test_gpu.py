@@ -5,6 +5,7 @@ CUDA, also when the server writes late, when a block changes users, and when
 the server wants no tokens, so that the way over the host is taken."""
 import os
 import random
+import time
 
 import vmlib  # first: it makes the next two be found
 import mapio
@@ -90,7 +91,28 @@ def fill(m, objects):
         os.close(fd)
 
 
-def change_hands(m, objects):
+def connected(m, spare):
+    """After late writes a session begins anew; until it is there, parts come
+    over the host, and stay in the pool that they came through."""
+    key, seed, size = spare
+    offs = iter(range(0, size, MIB))
+    fd = os.open(m.file(key), os.O_RDONLY)
+
+    def goes_direct():
+        before, off = m.stats(), next(offs)
+        h = map_range(fd, off, MIB, CUDA)
+        check_pattern(gpu_bytes(h), seed, off)
+        unmap(fd, h["handle"])
+        time.sleep(0.02)
+        return grown(m, before)["direct_bytes"] > 0
+
+    wait_for("parts to go direct again", goes_direct)
+    os.close(fd)
+    nothing_left(m, 60)
+
+
+def change_hands(m, objects, spare):
+    connected(m, spare)
     before = m.stats()
     for _ in range(2):
         for uid in USERS:
@@ -116,6 +138,8 @@ def main():
     gw.allow.append("warning:")
     bucket = Bucket(gw, "bkt", create=False)
     objects = populate(gw, 4, 10 * MIB)
+    spare = "spare", 60 << 36, 256 * MIB
+    bucket.fill(*spare)
     others = [(name, (i + 50) << 36, 9 * MIB + 777)
               for i, name in enumerate(("late0", "late1", "no0"))]
     for o in others:
@@ -127,7 +151,7 @@ def main():
         case(protocol, clean, m, objects)
         case(protocol + ", late writes", late, m, others[:2],
              protocol == "persistent")
-        case(protocol + ", two users", change_hands, m, objects)
+        case(protocol + ", two users", change_hands, m, objects, spare)
         if protocol == "persistent":
             case(protocol + ", tokens refused", refused, m, others[2:])
         ok("%s: %s" % (protocol, m.stats()["maps"]))

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes: listings that were replaced, once nobody can be reading them any
+ * more, those that a killed process left half made, and, when the file is too
+ * large, those that were used longest ago.
+ */
+#include "cache/store_int.h"
+
+#define DEAD_S 600     /* a listing that was replaced may be read so long */
+#define DEAD_FULL_S 60 /* and so long where room is wanted */
+/* One that was never completed: its process was killed, for no listing takes
+ * a day. */
+#define ORPHAN_S 86400
+#define FROZEN_S (10 * 365 * 86400LL)
+#define PAGE 8192
+
+/* A row's first column, or 0; under writer.lock. */
+static uint64_t first_of(struct store *s, sqlite3_stmt *st)
+{
+	uint64_t v = 0;
+
+	if (sqlite3_step(st) == SQLITE_ROW)
+		v = (uint64_t)sqlite3_column_int64(st, 0);
+	sqlite3_reset(st);
+	(void)s;
+	return v;
+}
+
+/* Drops up to a thousand leaves of a segment nobody needs; true when there
+ * was one. */
+static bool drop_leaves(struct store *s, int64_t dead_s)
+{
+	sqlite3_stmt *st = store_stmt(s, &s->writer, SQL_SNAP_DEAD);
+	uint64_t snap;
+
+	if (!st)
+		return false;
+	sqlite3_bind_int64(st, 1, store_now_s() - dead_s);
+	sqlite3_bind_int64(st, 2, store_now_s() - ORPHAN_S);
+	snap = first_of(s, st);
+	st = snap ? store_stmt(s, &s->writer, SQL_LEAVES_DROP) : NULL;
+	if (!st)
+		return false;
+	sqlite3_bind_int64(st, 1, (int64_t)store_leaf_id(snap, 0));
+	sqlite3_bind_int64(st, 2, (int64_t)store_leaf_id(snap + 1, 0));
+	if (store_finish(s, st))
+		return false;
+	if (sqlite3_changes(s->writer.db) == 0) {
+		st = store_stmt(s, &s->writer, SQL_SNAP_GONE);
+		if (!st)
+			return false;
+		sqlite3_bind_int64(st, 1, (int64_t)snap);
+		return !store_finish(s, st);
+	}
+	return true;
+}
+
+static uint64_t used_bytes(struct store *s)
+{
+	sqlite3_stmt *st = store_stmt(s, &s->writer, SQL_PAGES);
+
+	return st ? first_of(s, st) * PAGE : 0;
+}
+
+/* Marks a frozen directory as used far in the future, so that all others go
+ * first; false when it cannot be. */
+static bool put_off(struct store *s, uint64_t dir)
+{
+	sqlite3_stmt *st = store_stmt(s, &s->writer, SQL_DIR_TOUCH);
+
+	if (!st)
+		return false;
+	sqlite3_bind_int64(st, 1, (int64_t)dir);
+	sqlite3_bind_int64(st, 2, store_now_s() + FROZEN_S);
+	return !store_finish(s, st);
+}
+
+/* The directory that was used longest ago loses its listing. */
+static bool drop_oldest(struct store *s, uint64_t *gone)
+{
+	sqlite3_stmt *st = store_stmt(s, &s->writer, SQL_DIR_OLDEST);
+	struct store_dir d, old;
+
+	if (!st)
+		return false;
+	/* One that was used just now would be listed again at once. */
+	sqlite3_bind_int64(st, 1, store_now_s() - 2);
+	*gone = first_of(s, st);
+	if (!*gone)
+		return false;
+	if (store_row_dir(s, &s->writer, *gone, &d))
+		return false;
+	/* What somebody asked to be kept does not go. */
+	if (d.flags & STORE_FROZEN) {
+		const bool more = put_off(s, *gone);
+
+		*gone = 0;
+		return more;
+	}
+	old = d;
+	d.nsegs = 0;
+	d.since_ms = d.entries = 0;
+	d.flags = 0;
+	if (store_dir_put(s, &d))
+		return false;
+	for (unsigned int i = 0; i < old.nsegs; i++) {
+		sqlite3_stmt *dead = store_stmt(s, &s->writer, SQL_SNAP_STATE);
+
+		if (!dead)
+			return false;
+		sqlite3_bind_int64(dead, 1, (int64_t)old.segs[i].snap);
+		sqlite3_bind_int(dead, 2, SNAP_DEAD);
+		/* Room is wanted now: readers of it start again. */
+		sqlite3_bind_int64(dead, 3, 0);
+		if (store_finish(s, dead))
+			return false;
+	}
+	return true;
+}
+
+/* Names and notes have no order of use: without a listing left to go, all of
+ * them do. */
+static void drop_singles(struct store *s)
+{
+	sqlite3_exec(s->writer.db, "DELETE FROM names; DELETE FROM notes", NULL,
+		     NULL, NULL);
+}
+
+bool store_tidy(struct store *s, void (*gone)(void *ctx, uint64_t dir),
+		void *ctx)
+{
+	uint64_t dir = 0;
+	bool more;
+
+	if (store_begin(s))
+		return false;
+	more = drop_leaves(s, DEAD_S);
+	if (!more && s->max_bytes && used_bytes(s) > s->max_bytes) {
+		more = drop_leaves(s, DEAD_FULL_S);
+		if (!more)
+			more = drop_oldest(s, &dir);
+		if (!more)
+			drop_singles(s);
+	}
+	if (store_commit(s))
+		return false;
+	if (more && dir && gone)
+		gone(ctx, dir);
+	return more;
+}

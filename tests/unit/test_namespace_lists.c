@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listings that are large, go wrong, or are made ahead of who walks. */
+#include <dirent.h>
+#include <sqlite3.h>
+
+#include "base/thread.h"
+#include "namespace_fixture.h"
+
+/* ---- large directories ---- */
+
+#define MANY 5000
+
+/* Names as they stand in buckets. */
+static const char *const styles[] = {"%06u", "f%08x.dat", "%x", "IMG_%05u.jpg",
+				     "a!%05u"};
+
+static void style_key(char out[64], unsigned int style, unsigned int i)
+{
+	/* Spread, so that order is not that of the numbers. */
+	const unsigned int v = style == 1 || style == 2 ? i * 2654435761U : i;
+
+	snprintf(out, 64, styles[style], v);
+}
+
+static void check_order(const struct seen *s)
+{
+	for (size_t i = 1; i < s->n; i++)
+		ck_assert_msg(names_by_s3(&s->recs[i - 1], &s->recs[i]) < 0,
+			      "%s before %s", s->recs[i - 1].name,
+			      s->recs[i].name);
+}
+
+START_TEST(large_ones_are_cut_and_whole)
+{
+	struct seen s = {0};
+	struct fake_calls c;
+	char key[64];
+
+	begin_ns(FAKE_SPLIT, 100);
+	for (unsigned int i = 0; i < MANY; i++) {
+		style_key(key, (unsigned int)_i, i);
+		if (i % 10 == 0)
+			strcat(key, "/x");
+		put(key);
+	}
+	for (int again = 0; again < 2; again++) {
+		ck_assert_int_eq(read_dir(ROOT, &s), 0);
+		ck_assert_uint_eq(s.n, MANY);
+		check_order(&s);
+		for (size_t i = 0; i < s.n; i++)
+			ck_assert(s.recs[i].is_dir ||
+				  s.recs[i].size == strlen(s.recs[i].name));
+		seen_free(&s);
+		settle(ROOT);
+	}
+	c = fake_s3_calls(s3);
+	ck_assert_uint_gt(c.pagers - c.probes, 3);
+	ck_assert_uint_lt(c.list, MANY / 100 * 3);
+	for (unsigned int i = 0; i < MANY; i += 37) {
+		struct ns_attr a;
+		uint64_t left;
+
+		style_key(key, (unsigned int)_i, i);
+		ck_assert_int_eq(namespace_peek(ns, ROOT, key, &a, &left), 0);
+		ck_assert(a.is_dir == (i % 10 == 0));
+	}
+	end_ns();
+}
+END_TEST
+
+static void change_keys(void *ctx, unsigned int page)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	char key[64];
+
+	(void)ctx;
+	(void)page;
+	LOCK_SCOPE(&lock);
+	for (int i = 0; i < 20; i++) {
+		const unsigned int v = (unsigned int)names_below(MANY) | 1;
+
+		snprintf(key, sizeof(key), "%06u", v);
+		if (names_below(2))
+			put(key);
+		else
+			fake_s3_delete(s3, "b", key);
+	}
+}
+
+static void *read_root(void *arg)
+{
+	ck_assert_int_eq(read_dir(ROOT, arg), 0);
+	return NULL;
+}
+
+/* Even numbers stay, odd ones come and go; three read at once. */
+START_TEST(names_come_once_while_others_change)
+{
+	struct seen s[3] = {{.max = 7}, {.max = 0}, {.max = 1000}};
+	pthread_t threads[3];
+	char key[64];
+
+	names_seed(5 + (uint64_t)_i);
+	begin_ns(FAKE_SORTED, 50 + 100 * (unsigned int)_i);
+	for (unsigned int i = 0; i < MANY; i++) {
+		snprintf(key, sizeof(key), "%06u", i);
+		put(key);
+	}
+	fake_s3_set_hook(s3, change_keys, NULL);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(
+			thread_start(&threads[i], "read", read_root, &s[i]), 0);
+	for (int i = 0; i < 3; i++) {
+		unsigned int even = 0;
+
+		pthread_join(threads[i], NULL);
+		check_order(&s[i]);
+		for (size_t k = 0; k < s[i].n; k++)
+			even += atoi(s[i].recs[k].name) % 2 == 0;
+		ck_assert_uint_eq(even, MANY / 2);
+		seen_free(&s[i]);
+	}
+	fake_s3_set_hook(s3, NULL, NULL);
+	end_ns();
+}
+END_TEST
+
+/* A file in one range and the directory that hides it in the next. */
+START_TEST(a_hidden_file_comes_once_over_cuts)
+{
+	struct seen s = {0};
+	char key[64];
+
+	begin_ns(FAKE_SORTED, 20);
+	put("a");
+	for (int i = 0; i < 600; i++) {
+		snprintf(key, sizeof(key), "a!%03d", i);
+		put(key);
+		snprintf(key, sizeof(key), "a-%03d", i);
+		put(key);
+		snprintf(key, sizeof(key), "a0%03d", i);
+		put(key);
+	}
+	put("a/below");
+	for (int again = 0; again < 3; again++) {
+		ck_assert_int_eq(read_dir(ROOT, &s), 0);
+		ck_assert_msg(times(&s, "a", true) + times(&s, "a", false) == 1,
+			      "reading %d: twice", again);
+		ck_assert_uint_eq(s.n, 1801);
+		seen_free(&s);
+		settle(ROOT);
+	}
+	end_ns();
+}
+END_TEST
+
+/* ---- errors ---- */
+
+START_TEST(errors_are_returned_and_not_remembered)
+{
+	static const int errors[] = {-EIO, -EACCES, -ETIMEDOUT};
+	struct seen s = {0};
+	struct ns_attr a;
+	uint64_t left, dir;
+
+	begin_ns(FAKE_SORTED, 1000);
+	put("d/x");
+	dir = dir_of("d");
+	for (int i = 0; i < 100; i++) {
+		const int err = errors[i % 3];
+
+		fake_s3_set_error(s3, err);
+		ck_assert_int_eq(read_dir(dir, &s), err);
+		ck_assert_int_eq(namespace_look(ns, dir, "x", &a, &left), err);
+		ck_assert_int_eq(namespace_revalidate(ns, dir, "x", &a), err);
+		fake_s3_set_error(s3, 0);
+		ck_assert_int_eq(read_dir(dir, &s), 0);
+		ck_assert_uint_eq(s.n, 1);
+		seen_free(&s);
+		settle(dir);
+		ck_assert_int_eq(namespace_look(ns, dir, "x", &a, &left), 0);
+		fake_time_pass(61000);
+	}
+	end_ns();
+}
+END_TEST
+
+/* What broke off is never taken for a whole directory. */
+START_TEST(a_listing_that_breaks_off_fails)
+{
+	struct seen s = {0};
+	char key[32];
+
+	begin_ns(FAKE_SORTED, 50);
+	for (int i = 0; i < 2000; i++) {
+		snprintf(key, sizeof(key), "%05d", i);
+		put(key);
+	}
+	for (unsigned int after = 0; after < 30; after++) {
+		fake_s3_set_page_error(s3, after, -EIO);
+		ck_assert_msg(read_dir(ROOT, &s) == -EIO,
+			      "after %u pages: %zu names and no error", after,
+			      s.n);
+		ck_assert_uint_lt(s.n, 2000);
+		check_order(&s);
+		seen_free(&s);
+		fake_s3_set_page_error(s3, 0, 0);
+	}
+	/* It is over once the last range has ended. */
+	for (int tries = 0; read_dir(ROOT, &s); tries++) {
+		ck_assert_int_lt(tries, 1000);
+		seen_free(&s);
+		usleep(1000);
+	}
+	ck_assert_uint_eq(s.n, 2000);
+	seen_free(&s);
+	end_ns();
+}
+END_TEST
+
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void wait_at_gate(void *ctx, unsigned int page)
+{
+	(void)ctx;
+	(void)page;
+	LOCK_SCOPE(&gate);
+}
+
+static void *read_until_stopped(void *arg)
+{
+	*(int *)arg = read_dir(ROOT, &(struct seen){0});
+	return NULL;
+}
+
+START_TEST(stopping_ends_who_waits)
+{
+	pthread_t thread;
+	int err = 1;
+
+	begin_ns(FAKE_SORTED, 1000);
+	put("x");
+	fake_s3_set_hook(s3, wait_at_gate, NULL);
+	pthread_mutex_lock(&gate);
+	ck_assert_int_eq(
+		thread_start(&thread, "read", read_until_stopped, &err), 0);
+	usleep(20000);
+	fake_s3_set_error(s3, -EIO);
+	pthread_mutex_unlock(&gate);
+	namespace_stop(ns);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(err, -EIO);
+	end_ns();
+}
+END_TEST
+
+/* ---- walks ---- */
+
+static void make_children(int children, int files)
+{
+	for (int i = 0; i < children; i++)
+		for (int k = 0; k < files; k++) {
+			char key[64];
+
+			snprintf(key, sizeof(key), "p/c%04d/f%02d", i, k);
+			put(key);
+		}
+}
+
+/* Reads the children in order, as find does; how many names in all. */
+static size_t walk_children(uint64_t parent, size_t each)
+{
+	struct seen all = {0}, s = {0};
+	size_t n = 0;
+
+	ck_assert_int_eq(read_dir(parent, &all), 0);
+	settle(parent);
+	for (size_t i = 0; i < all.n; i++) {
+		ck_assert(all.recs[i].is_dir);
+		ck_assert_int_eq(read_dir(all.recs[i].dir, &s), 0);
+		ck_assert_msg(!each || s.n == each, "%s has %zu names",
+			      all.recs[i].name, s.n);
+		check_order(&s);
+		n += s.n;
+		seen_free(&s);
+	}
+	seen_free(&all);
+	return n;
+}
+
+START_TEST(directories_in_order_are_listed_ahead)
+{
+	struct fake_calls c;
+	uint64_t parent;
+
+	begin_ns(FAKE_SORTED, 1000);
+	make_children(300, 5);
+	parent = dir_of("p");
+	asked();
+	ck_assert_uint_eq(walk_children(parent, 5), 1500);
+	c = fake_s3_calls(s3);
+	ck_assert_uint_gt(c.flat, 0);
+	ck_assert_uint_lt(c.list, 100);
+	ck_assert_uint_eq(walk_children(parent, 5), 1500);
+	ck_assert_uint_eq(asked(), 0);
+	unmount_ns();
+	mount_ns();
+	ck_assert_uint_eq(walk_children(dir_of("p"), 5), 1500);
+	ck_assert_uint_eq(asked(), 0);
+	end_ns();
+}
+END_TEST
+
+/* Longer than what is listed ahead at a time: still many by one request. */
+START_TEST(a_long_walk_asks_little)
+{
+	struct fake_calls c;
+	uint64_t parent;
+
+	begin_ns(FAKE_SORTED, 1000);
+	make_children(1500, 2);
+	parent = dir_of("p");
+	asked();
+	ck_assert_uint_eq(walk_children(parent, 2), 3000);
+	c = fake_s3_calls(s3);
+	ck_assert_uint_lt(c.list, 300);
+	end_ns();
+}
+END_TEST
+
+START_TEST(directories_out_of_order_are_not)
+{
+	struct seen all = {0}, s = {0};
+	uint64_t parent;
+
+	begin_ns(FAKE_SORTED, 1000);
+	make_children(100, 5);
+	parent = dir_of("p");
+	ck_assert_int_eq(read_dir(parent, &all), 0);
+	settle(parent);
+	asked();
+	for (size_t i = 0; i < all.n; i += 7) {
+		ck_assert_int_eq(read_dir(all.recs[all.n - 1 - i].dir, &s), 0);
+		ck_assert_uint_eq(s.n, 5);
+		seen_free(&s);
+	}
+	ck_assert_uint_eq(fake_s3_calls(s3).flat, 0);
+	seen_free(&all);
+	end_ns();
+}
+END_TEST
+
+/* Children of all sizes, what is no directory between them, and a server
+ * that answers in small pages and fails now and then. */
+START_TEST(any_children_are_walked)
+{
+	size_t want = 0;
+	char key[64];
+
+	names_seed(77 + (uint64_t)_i);
+	begin_ns(_i % 2 ? FAKE_SPLIT : FAKE_TWICE, 60);
+	for (int i = 0; i < 120; i++) {
+		const unsigned int n = names_below(8)
+					       ? (unsigned int)names_below(6)
+					       : (unsigned int)names_below(700);
+
+		snprintf(key, sizeof(key), "p/c%04d/", i);
+		put(key);
+		for (unsigned int k = 0; k < n; k++) {
+			snprintf(key, sizeof(key), "p/c%04d/%s%05u%s", i,
+				 k % 7 ? "" : "sub", k, k % 7 ? "" : "/x");
+			put(key);
+		}
+		want += n;
+	}
+	ck_assert_uint_eq(walk_children(dir_of("p"), 0), want);
+	ck_assert_uint_eq(walk_children(dir_of("p"), 0), want);
+	unmount_ns();
+	mount_ns();
+	asked();
+	ck_assert_uint_eq(walk_children(dir_of("p"), 0), want);
+	ck_assert_uint_eq(asked(), 0);
+	end_ns();
+}
+END_TEST
+
+static void *walk_it(void *arg)
+{
+	walk_children(*(uint64_t *)arg, 5);
+	return NULL;
+}
+
+START_TEST(many_walk_at_once)
+{
+	pthread_t threads[4];
+	uint64_t parent;
+
+	begin_ns(FAKE_SORTED, 200);
+	make_children(200, 5);
+	parent = dir_of("p");
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(
+			thread_start(&threads[i], "walk", walk_it, &parent), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	end_ns();
+}
+END_TEST
+
+/* ---- a store that is harmed ---- */
+
+static void db_path(char *out, size_t cap)
+{
+	DIR *d = opendir(folder);
+
+	ck_assert_ptr_nonnull(d);
+	for (const struct dirent *e; (e = readdir(d));) {
+		const size_t n = strlen(e->d_name);
+
+		if (n > 3 && !strcmp(e->d_name + n - 3, ".db"))
+			snprintf(out, cap, "%s/%s", folder, e->d_name);
+	}
+	closedir(d);
+}
+
+static void harm(const char *sql)
+{
+	char path[600];
+	sqlite3 *db;
+
+	db_path(path, sizeof(path));
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_gt(sqlite3_changes(db), 0);
+	sqlite3_close(db);
+}
+
+static const char *const harms[] = {
+	"UPDATE leaves SET data=zeroblob(length(data))",
+	"DELETE FROM leaves",
+	"UPDATE dirs SET state=zeroblob(length(state)) WHERE state NOT NULL",
+	"UPDATE names SET data=zeroblob(length(data))",
+};
+
+/* What is not as it was written is not known: it is asked for. */
+START_TEST(a_harmed_listing_is_made_anew)
+{
+	struct seen s = {0};
+	char key[32];
+	uint64_t dir;
+	int err = -1;
+
+	config.fresh.ttl_ms = FRESH_FOREVER;
+	begin_ns(FAKE_SORTED, 1000);
+	for (int i = 0; i < 500; i++) {
+		snprintf(key, sizeof(key), "d/%05d", i);
+		put(key);
+	}
+	ck_assert_int_eq(read_dir(dir_of("d"), &s), 0);
+	settle(dir_of("d"));
+	seen_free(&s);
+	unmount_ns();
+	harm(harms[_i]);
+	mount_ns();
+	dir = dir_of("d");
+	for (int tries = 0; tries < 3 && err; tries++) {
+		seen_free(&s);
+		err = read_dir(dir, &s);
+	}
+	ck_assert_int_eq(err, 0);
+	ck_assert_uint_eq(s.n, 500);
+	seen_free(&s);
+	end_ns();
+}
+END_TEST
+
+/* One byte of one record must not take the whole mount along. */
+START_TEST(a_harmed_root_is_made_anew)
+{
+	struct seen s = {0};
+	struct ns_attr a;
+	uint64_t left;
+	int err = -1;
+
+	begin_ns(FAKE_SORTED, 1000);
+	put("x");
+	ck_assert_int_eq(read_dir(ROOT, &s), 0);
+	settle(ROOT);
+	seen_free(&s);
+	unmount_ns();
+	harm("UPDATE dirs SET state=zeroblob(length(state)) WHERE id=1");
+	mount_ns();
+	for (int tries = 0; tries < 3 && err; tries++) {
+		namespace_look(ns, ROOT, "x", &a, &left);
+		seen_free(&s);
+		err = read_dir(ROOT, &s);
+	}
+	ck_assert_int_eq(err, 0);
+	ck_assert_uint_eq(s.n, 1);
+	seen_free(&s);
+	end_ns();
+}
+END_TEST
+
+START_TEST(a_lost_file_makes_old_numbers_stale)
+{
+	struct seen s = {0};
+	struct ns_attr a;
+	char path[600];
+	uint64_t left, old;
+	int err;
+
+	begin_ns(FAKE_SORTED, 1000);
+	put("d/x");
+	old = dir_of("d");
+	db_path(path, sizeof(path));
+	unlink(path);
+	ck_assert_int_eq(namespace_look(ns, ROOT, "none", &a, &left), -ENOENT);
+	err = read_dir(old, &s);
+	ck_assert_msg(err == -ESTALE || (!err && s.n == 1), "%d, %zu names",
+		      err, s.n);
+	seen_free(&s);
+	ck_assert_int_eq(namespace_look(ns, ROOT, "d", &a, &left), 0);
+	ck_assert_int_eq(read_dir(a.dir, &s), 0);
+	ck_assert_uint_eq(s.n, 1);
+	seen_free(&s);
+	end_ns();
+}
+END_TEST
+
+static Suite *suite(void)
+{
+	Suite *s = suite_create("namespace_lists");
+	TCase *tc = tcase_create("namespace_lists");
+
+	tcase_add_checked_fixture(tc, fixture_setup, NULL);
+	tcase_set_timeout(tc, 60);
+	ADD_ROWS(tc, large_ones_are_cut_and_whole, styles);
+	tcase_add_loop_test(tc, names_come_once_while_others_change, 0, 3);
+	tcase_add_test(tc, a_hidden_file_comes_once_over_cuts);
+	tcase_add_test(tc, errors_are_returned_and_not_remembered);
+	tcase_add_test(tc, a_listing_that_breaks_off_fails);
+	tcase_add_test(tc, stopping_ends_who_waits);
+	tcase_add_test(tc, directories_in_order_are_listed_ahead);
+	tcase_add_test(tc, a_long_walk_asks_little);
+	tcase_add_test(tc, directories_out_of_order_are_not);
+	tcase_add_loop_test(tc, any_children_are_walked, 0, 4);
+	tcase_add_test(tc, many_walk_at_once);
+	ADD_ROWS(tc, a_harmed_listing_is_made_anew, harms);
+	tcase_add_test(tc, a_harmed_root_is_made_anew);
+	tcase_add_test(tc, a_lost_file_makes_old_numbers_stale);
+	suite_add_tcase(s, tc);
+	return s;
+}
+
+int main(void)
+{
+	return scratch_main(suite());
+}
