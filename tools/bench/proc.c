@@ -84,6 +84,15 @@ void proc_end(pid_t pid, int sig)
 		;
 }
 
+bool proc_lives(pid_t pid)
+{
+	siginfo_t info = {0};
+
+	/* It stays to be waited for: its number is not another's yet. */
+	return !waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) &&
+	       info.si_pid == 0;
+}
+
 double proc_cpu(pid_t pid)
 {
 	unsigned long user = 0, system = 0;
@@ -107,13 +116,23 @@ double proc_cpu(pid_t pid)
 	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
-double proc_children_cpu(void)
+static double cpu_of(int who)
 {
 	struct rusage r;
 
-	getrusage(RUSAGE_CHILDREN, &r);
+	getrusage(who, &r);
 	return (double)r.ru_utime.tv_sec + (double)r.ru_stime.tv_sec +
 	       (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+}
+
+double proc_children_cpu(void)
+{
+	return cpu_of(RUSAGE_CHILDREN);
+}
+
+double proc_own_cpu(void)
+{
+	return cpu_of(RUSAGE_SELF);
 }
 
 size_t proc_rss(pid_t pid)
