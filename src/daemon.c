@@ -151,7 +151,8 @@ static int make_cache(struct daemon *d, char *why, size_t cap)
 			    .slot = d->cfg.staging.slot,
 			    .pages = pages_of(d->cfg.staging.hugepages)},
 		.prefetch_max = d->cfg.read.prefetch_max,
-		.hedge_ms = (uint32_t)d->cfg.request.hedge_after};
+		.hedge_ms = (uint32_t)d->cfg.request.hedge_after,
+		.deadline_ms = d->cfg.request.deadline};
 	int err;
 
 	find_nodes(&d->cfg.transport.devices, &c.staging);
@@ -378,6 +379,8 @@ void daemon_stop(struct daemon *d)
 {
 	/* First whoever waits for the server is let go, then the waiters'
 	 * requests are answered, and at last the mount itself goes. */
+	if (d->cache)
+		cache_close(d->cache);
 	if (d->s3)
 		s3_stop(d->s3);
 	ctl_free(d->ctl);

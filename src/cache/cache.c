@@ -71,7 +71,7 @@ void cache_start(struct cache *c, struct xfer *x)
 	c->xfer = x;
 }
 
-void cache_stop(struct cache *c)
+void cache_close(struct cache *c)
 {
 	struct fill_list fills = {.n = 0};
 	struct list finished;
@@ -83,6 +83,11 @@ void cache_stop(struct cache *c)
 		read_retry_starved(c, &fills, &finished);
 	}
 	read_complete(&finished);
+}
+
+void cache_stop(struct cache *c)
+{
+	cache_close(c);
 	LOCK_SCOPE(&c->lock);
 	while (c->ngets > 0)
 		pthread_cond_wait(&c->idle, &c->lock);

@@ -26,6 +26,7 @@ struct cache_config {
 	/* A request that somebody waits for is made again once it takes twice
 	 * as long as 99 in 100, but not sooner than this; 0: never. */
 	uint32_t hedge_ms;
+	uint64_t deadline_ms; /* of a get with its retries; 0: none */
 };
 
 int cache_new(const struct cache_config *cfg, struct cache **out);
@@ -37,7 +38,11 @@ const struct rdma_arena *cache_arena(const struct cache *c);
  * cache_stop has returned. */
 void cache_start(struct cache *c, struct xfer *x);
 
-/* No more fetches begin; waits until those that go on have ended.  Reads that
+/* No more fetches begin, and reads that wait for memory end with -EIO; before
+ * the engine is stopped, so that they do not begin one after the other then. */
+void cache_close(struct cache *c);
+
+/* The same; then waits until those that go on have ended.  Reads that
  * wait end with -EIO; the done of one that was being answered just now may
  * still run on its event loop, which s3_stop waits for. */
 void cache_stop(struct cache *c);
@@ -88,7 +93,10 @@ struct cache_read {
 	struct list link;
 	struct cache_piece pieces[CACHE_PIECES];
 	unsigned int npieces, pending;
+	uint64_t starved_ns;
 	bool sequential;
+	bool joined; /* waits for what was on its way for long before it */
+	bool again;  /* has begun again */
 	int err;
 };
 

@@ -87,6 +87,7 @@ struct cache {
 	unsigned int slotless[SLOT_CLASSES];
 	struct list starved; /* reads that wait for slots, in their order */
 	unsigned int nstarved;
+	uint64_t came_ns;   /* when bytes last did */
 	struct list going;  /* chunks that are FILLING */
 	unsigned int ngets; /* under way, of chunks and hedges */
 	struct hedging hedging;

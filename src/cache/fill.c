@@ -108,6 +108,8 @@ void fill_publish(struct chunk *ch, int err, struct list *finished)
 {
 	struct list waiters, *e, *n;
 
+	if (!err)
+		ch->cache->came_ns = clock_ns();
 	ch->cache->stats.filling--;
 	list_del(&ch->going);
 	list_init(&waiters);

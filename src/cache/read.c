@@ -10,13 +10,17 @@
  *
  *   planned -> done          all bytes were there
  *           -> pending       every missing chunk is FILLING
- *           -> starved       no slots; holds no pins
+ *           -> starved       no slots; holds no pins; ends with -EIO after the
+ *                            deadline of a request in which nothing came
+ *   pending -> starved       once, when what failed was on its way for long
+ *                            before the read
  */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "cache/chunk.h"
 
 #define PAGE 4096ULL
@@ -41,6 +45,11 @@ struct plan {
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
+}
+
+static uint64_t deadline_ns(const struct cache *c)
+{
+	return c->cfg.deadline_ms ? c->cfg.deadline_ms * 1000000 : UINT64_MAX;
 }
 
 /* The range to fetch for the bytes from pos to end, and its class. */
@@ -111,7 +120,14 @@ static void unpin_planned(const struct plan *plan)
 			chunk_unpin(plan->pieces[i].chunk);
 }
 
-static void add_piece(struct cache_read *r, struct chunk *ch)
+/* Has it been coming for so long that its failure says little of what a read
+ * that began now could get? */
+static bool is_old_fill(const struct chunk *ch)
+{
+	return clock_ns() - ch->begun_ns > deadline_ns(ch->cache) / 4;
+}
+
+static void add_piece(struct cache_read *r, struct chunk *ch, bool is_own)
 {
 	struct cache_piece *p = &r->pieces[r->npieces++];
 
@@ -123,6 +139,7 @@ static void add_piece(struct cache_read *r, struct chunk *ch)
 	if (ch->state == CHUNK_FILLING) {
 		list_add_tail(&ch->waiters, &p->link);
 		r->pending++;
+		r->joined = r->joined || (!is_own && is_old_fill(ch));
 	}
 }
 
@@ -149,9 +166,30 @@ static void finish(struct cache_read *r, struct list *finished)
 	list_add_tail(finished, &r->link);
 }
 
+static void starve(struct cache *c, struct cache_read *r)
+{
+	list_add_tail(&c->starved, &r->link);
+	r->starved_ns = clock_ns();
+	c->nstarved++;
+	c->stats.waited_for_slot++;
+}
+
+/* From the beginning, once: what failed was asked for long before the read. */
+static void begin_again(struct cache *c, struct cache_read *r)
+{
+	for (unsigned int i = 0; i < r->npieces; i++)
+		if (r->pieces[i].chunk)
+			chunk_unpin(r->pieces[i].chunk);
+	r->npieces = 0;
+	r->err = 0;
+	r->again = true;
+	starve(c, r);
+}
+
 void read_piece_done(struct cache_piece *p, int err, struct list *finished)
 {
 	struct cache_read *r = p->read;
+	struct cache *c = p->chunk->cache;
 
 	if (err) {
 		/* What failed is of no use: its chunk may go at once. */
@@ -161,7 +199,11 @@ void read_piece_done(struct cache_piece *p, int err, struct list *finished)
 			r->err = err;
 	}
 	assert(r->pending > 0);
-	if (--r->pending == 0)
+	if (--r->pending > 0)
+		return;
+	if (r->err == -EIO && r->joined && !r->again)
+		begin_again(c, r);
+	else
 		finish(r, finished);
 }
 
@@ -183,7 +225,8 @@ static bool has_slots(struct cache *c, const struct plan *plan)
 		    plan->need[i] >
 			    chunk_available(c, (enum slot_class)i, false))
 			return false;
-	return chunk_has_unused(c, plan->n);
+	return chunk_has_unused(c,
+				plan->need[SLOT_BIG] + plan->need[SLOT_SMALL]);
 }
 
 /* Could the plan's pieces stand in the pool at one time? */
@@ -198,23 +241,24 @@ static bool is_possible(struct cache *c, const struct plan *plan)
 
 /*
  * Under lock: tries the read.  Returns false when it must wait for slots, and
- * then holds nothing.
+ * then holds nothing.  One whose turn has not come takes none.
  */
-static bool try_read(struct cache *c, struct cache_read *r, bool sequential,
+static bool try_read(struct cache *c, struct cache_read *r, bool in_turn,
 		     struct fill_list *fills, struct list *finished)
 {
 	struct plan plan;
 
 	/* Where many small pieces are too many, two big ones do. */
-	if (!make_plan(c, r, sequential, false, &plan) ||
+	if (!make_plan(c, r, r->sequential, false, &plan) ||
 	    !is_possible(c, &plan))
-		make_plan(c, r, sequential, true, &plan);
+		make_plan(c, r, r->sequential, true, &plan);
 	r->err = may_fetch(c, r, &plan);
 	if (r->err) {
 		finish(r, finished);
 		return true;
 	}
-	if (fills->n + plan.n > FILLS_MAX)
+	if (fills->n + plan.n > FILLS_MAX ||
+	    (!in_turn && plan.need[SLOT_BIG] + plan.need[SLOT_SMALL] > 0))
 		return false;
 	pin_planned(&plan);
 	if (!has_slots(c, &plan)) {
@@ -223,13 +267,14 @@ static bool try_read(struct cache *c, struct cache_read *r, bool sequential,
 	}
 	for (unsigned int i = 0; i < plan.n; i++) {
 		struct planned *p = &plan.pieces[i];
+		const bool is_own = !p->chunk;
 
-		if (!p->chunk) {
+		if (is_own) {
 			p->chunk = chunk_claim(c, r->object, p->class, p->lo,
 					       p->hi, fills);
 			chunk_pin(p->chunk);
 		}
-		add_piece(r, p->chunk);
+		add_piece(r, p->chunk, is_own);
 	}
 	if (plan.need[SLOT_BIG] + plan.need[SLOT_SMALL] == 0)
 		c->stats.hits++;
@@ -362,13 +407,6 @@ static uint64_t prefetch_bound(struct cache *c)
 	return min_u64(c->cfg.prefetch_max, pool / 2);
 }
 
-static void starve(struct cache *c, struct cache_read *r)
-{
-	list_add_tail(&c->starved, &r->link);
-	c->nstarved++;
-	c->stats.waited_for_slot++;
-}
-
 void cache_read_start(struct cache *c, struct cache_read *r)
 {
 	struct fill_list fills = {.n = 0};
@@ -376,6 +414,7 @@ void cache_read_start(struct cache *c, struct cache_read *r)
 
 	list_init(&finished);
 	r->npieces = r->pending = 0;
+	r->joined = r->again = false;
 	r->err = 0;
 	r->niov = 0;
 	r->len = r->off >= r->object->size
@@ -390,11 +429,10 @@ void cache_read_start(struct cache *c, struct cache_read *r)
 		c->stats.reads++;
 		c->stats.read_bytes += r->len;
 		r->sequential = a.sequential;
-		/* In turn: a read that waits is not overtaken. */
-		if (c->stopped || list_empty(&c->starved)) {
-			if (!try_read(c, r, a.sequential, &fills, &finished))
-				starve(c, r);
-		} else {
+		/* One that waits for slots is only overtaken by who takes
+		 * none. */
+		if (!try_read(c, r, c->stopped || list_empty(&c->starved),
+			      &fills, &finished)) {
 			starve(c, r);
 			read_retry_starved(c, &fills, &finished);
 		}
@@ -405,6 +443,16 @@ void cache_read_start(struct cache *c, struct cache_read *r)
 	fill_start(c, &fills);
 }
 
+/* Has it waited as long as a request may take, and nothing has come meanwhile?
+ * Those before it had their time, and it shall not wait for its own. */
+static bool waits_in_vain(const struct cache *c, const struct cache_read *r)
+{
+	const uint64_t since = r->starved_ns > c->came_ns ? r->starved_ns
+							  : c->came_ns;
+
+	return clock_ns() - since >= deadline_ns(c);
+}
+
 void read_retry_starved(struct cache *c, struct fill_list *fills,
 			struct list *finished)
 {
@@ -413,7 +461,10 @@ void read_retry_starved(struct cache *c, struct fill_list *fills,
 						  struct cache_read, link);
 
 		list_del(&r->link);
-		if (!try_read(c, r, r->sequential, fills, finished)) {
+		if (waits_in_vain(c, r)) {
+			r->err = -EIO;
+			finish(r, finished);
+		} else if (!try_read(c, r, true, fills, finished)) {
 			list_add(&c->starved, &r->link);
 			return;
 		}

@@ -746,6 +746,7 @@ START_TEST(stop_ends_waiting_reads)
 	begin(&b, o, NULL, 200 * MIB, MIB);
 	begin(&waits, o, NULL, 300 * MIB, MIB);
 	ck_assert_int_eq(atomic_load(&waits.calls), 0);
+	cache_close(c);
 	fake_xfer_run(x, 1);
 	cache_stop(c);
 	/* An answer may still be on its way on its event loop. */
