@@ -41,13 +41,35 @@ static uint64_t usual_ms(const struct spread_url *u)
 	return atomic_load_explicit(&u->took_us, memory_order_relaxed) / 1000;
 }
 
+/* Has it failed others, or nobody answered at all? */
+static bool has_failed(const struct spread_url *u, uint64_t now_ms)
+{
+	return atomic_load_explicit(&u->down_until_ms, memory_order_relaxed) >
+	       now_ms;
+}
+
 static bool is_down(const struct spread_url *u, uint64_t now_ms)
 {
 	const uint64_t silence = silence_of(u, now_ms);
 
-	return atomic_load_explicit(&u->down_until_ms, memory_order_relaxed) >
-		       now_ms ||
+	return has_failed(u, now_ms) ||
 	       (silence > AWAY_MS && silence > AWAY_TIMES * usual_ms(u));
+}
+
+static bool all_are_down(const struct spread *s, uint64_t now_ms)
+{
+	for (unsigned int i = 0; i < s->n; i++)
+		if (!is_down(&s->urls[i], now_ms))
+			return false;
+	return true;
+}
+
+/* Shall it be passed by?  One that is silent may be busy with long answers:
+ * where none is better, it is asked before one that is known to fail. */
+static bool is_out(const struct spread_url *u, uint64_t now_ms,
+		   bool none_better)
+{
+	return none_better ? has_failed(u, now_ms) : is_down(u, now_ms);
 }
 
 /* When it would answer one more, in microseconds; sooner is better. */
@@ -66,6 +88,7 @@ static uint64_t cost_of(const struct spread_url *u)
 static unsigned int best_of(const struct spread *s, unsigned int turn,
 			    uint64_t now_ms)
 {
+	const bool all_down = all_are_down(s, now_ms);
 	unsigned int best = turn % s->n;
 	uint64_t least = UINT64_MAX;
 
@@ -73,7 +96,8 @@ static unsigned int best_of(const struct spread *s, unsigned int turn,
 		const unsigned int u = (turn + i) % s->n;
 		const uint64_t cost = cost_of(&s->urls[u]);
 
-		if (!is_down(&s->urls[u], now_ms) && cost + cost / 4 < least) {
+		if (!is_out(&s->urls[u], now_ms, all_down) &&
+		    cost + cost / 4 < least) {
 			least = cost;
 			best = u;
 		}
@@ -98,6 +122,7 @@ unsigned int spread_choose(struct spread *s, uint64_t now_ms)
 unsigned int spread_choose_again(struct spread *s, uint64_t now_ms)
 {
 	const unsigned int turn = atomic_fetch_add(&s->turn, 1);
+	const bool all_down = all_are_down(s, now_ms);
 	uint64_t least = UINT64_MAX;
 	unsigned int url = turn % s->n;
 
@@ -107,7 +132,7 @@ unsigned int spread_choose_again(struct spread *s, uint64_t now_ms)
 		const uint64_t usual = usual_ms(&s->urls[u]);
 		const uint64_t cost = silence > usual ? silence : usual;
 
-		if (!is_down(&s->urls[u], now_ms) && cost < least) {
+		if (!is_out(&s->urls[u], now_ms, all_down) && cost < least) {
 			least = cost;
 			url = u;
 		}

@@ -116,6 +116,25 @@ END_TEST
 
 #define LOOK_NOT 1 /* a turn in which none is looked at */
 
+/* One that is busy with long answers is silent too; one that nobody answers at
+ * is no better. */
+START_TEST(a_dead_one_is_no_help_to_a_busy_one)
+{
+	static const unsigned int us[2] = {1000, 1000};
+	unsigned int went[2] = {0};
+
+	spread_init(&s, 2);
+	run(200, us, went);
+	spread_take(&s, 1, 2000);
+	spread_done(&s, 1, SPREAD_SILENT, 0, 7000);
+	spread_take(&s, 0, 7000);
+	for (uint64_t now = 8000; now < 8100; now++) {
+		ck_assert_uint_eq(spread_choose(&s, now), 0);
+		ck_assert_uint_eq(spread_choose_again(&s, now), 0);
+	}
+}
+END_TEST
+
 /* A slow store is not a silent one. */
 START_TEST(slow_is_not_silent)
 {
@@ -252,6 +271,7 @@ int main(void)
 	tcase_add_test(tc, again_is_asked_of_who_answers);
 	tcase_add_test(tc, again_is_not_asked_of_a_slow_one);
 	tcase_add_test(tc, a_silent_one_is_left_alone);
+	tcase_add_test(tc, a_dead_one_is_no_help_to_a_busy_one);
 	tcase_add_test(tc, slow_is_not_silent);
 	tcase_add_test(tc, what_waits_counts);
 	ADD_ROWS(tc, one_that_fails_is_passed_by, ends);
