@@ -86,6 +86,14 @@ void s3_count_retry(struct s3 *s3)
 	atomic_fetch_add_explicit(&s3->retries, 1, memory_order_relaxed);
 }
 
+bool s3_renew_creds(struct s3 *s3)
+{
+	if (!creds_can_change(s3->creds))
+		return false;
+	creds_refresh_soon(s3->creds);
+	return true;
+}
+
 void s3_get_stats(struct s3 *s3, struct s3_stats *out)
 {
 	struct engine_stats e;
@@ -223,8 +231,10 @@ void s3_look(struct s3 *s3, const char *bucket, const char *key,
 	out->object_err = s3_error_classify(a->curl, a->status, a->code).err;
 	if (!out->object_err)
 		take_attr(a, &out->object);
-	else if (out->object_err != -ENOENT)
-		/* The first try is in parallel, any other is a plain HEAD. */
+	else if (out->object_err != -ENOENT &&
+		 out->object_err != out->prefix_err)
+		/* The first try is in parallel, any other is a plain HEAD; the
+		 * listing had its retries, and what it met this would too. */
 		out->object_err = s3_head(s3, bucket, key, NULL, NULL,
 					  &out->object);
 }

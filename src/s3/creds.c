@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lock: lock, a leaf.  The present credentials are read at every signature
- * and replaced by creds_refresh.
+ * and replaced by a refresh, of which one goes on at a time: who wants another
+ * meanwhile waits for its end, or on an event loop just goes on.
  */
 #include "s3/creds.h"
 
@@ -15,6 +16,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/thread.h"
+
+#define REFRESH_MS 1000 /* from one to the next, at least */
 
 struct creds_source {
 	/* Constant after creds_new. */
@@ -23,10 +27,14 @@ struct creds_source {
 	char origin[192];
 
 	pthread_mutex_t lock;
+	pthread_cond_t refreshed;
 
 	/* Under lock. */
 	struct creds now;
-	uint64_t refreshed_ms;
+	uint64_t refreshed_ms; /* when the last refresh began */
+	bool refreshing;
+	pthread_t thread;
+	bool has_thread; /* it was started, and is not yet joined */
 };
 
 static bool env_get(const char *name, char *out, size_t cap)
@@ -205,6 +213,7 @@ int creds_new(const struct creds_config *cfg, struct creds_source **out,
 	if (!s)
 		return -ENOMEM;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->refreshed, NULL);
 	s->anonymous = cfg->anonymous;
 	snprintf(s->profile, sizeof(s->profile), "%s",
 		 cfg->profile                  ? cfg->profile
@@ -234,6 +243,9 @@ void creds_free(struct creds_source *s)
 {
 	if (!s)
 		return;
+	if (s->has_thread)
+		pthread_join(s->thread, NULL);
+	pthread_cond_destroy(&s->refreshed);
 	pthread_mutex_destroy(&s->lock);
 	OPENSSL_cleanse(&s->now, sizeof(s->now));
 	free(s);
@@ -245,30 +257,72 @@ void creds_get(struct creds_source *s, struct creds *out)
 	*out = s->now;
 }
 
-static bool claim_refresh(struct creds_source *s)
+/* What the environment holds never changes. */
+bool creds_can_change(const struct creds_source *s)
+{
+	return !s->anonymous && !s->use_env;
+}
+
+bool creds_are_temporary(struct creds_source *s)
 {
 	LOCK_SCOPE(&s->lock);
-	if (clock_ms() - s->refreshed_ms < 1000)
+	return s->now.session_token[0] != '\0';
+}
+
+/* Under lock. */
+static bool claim_refresh(struct creds_source *s)
+{
+	if (s->refreshing ||
+	    (s->refreshed_ms && clock_ms() - s->refreshed_ms < REFRESH_MS))
 		return false;
 	s->refreshed_ms = clock_ms();
+	s->refreshing = true;
 	return true;
 }
 
-static void publish(struct creds_source *s, const struct creds *c)
+static void end_refresh(struct creds_source *s, const struct creds *c)
 {
 	LOCK_SCOPE(&s->lock);
-	s->now = *c;
+	if (c)
+		s->now = *c;
+	s->refreshing = false;
+	pthread_cond_broadcast(&s->refreshed);
+}
+
+static void *refresh(void *arg)
+{
+	struct creds_source *s = arg;
+	struct creds c;
+
+	end_refresh(s, load(s, &c) ? NULL : &c);
+	OPENSSL_cleanse(&c, sizeof(c));
+	return NULL;
 }
 
 void creds_refresh(struct creds_source *s)
 {
-	struct creds c;
+	bool is_mine;
 
+	{
+		LOCK_SCOPE(&s->lock);
+		is_mine = claim_refresh(s);
+		while (!is_mine && s->refreshing)
+			pthread_cond_wait(&s->refreshed, &s->lock);
+	}
+	if (is_mine)
+		refresh(s);
+}
+
+void creds_refresh_soon(struct creds_source *s)
+{
+	LOCK_SCOPE(&s->lock);
 	if (!claim_refresh(s))
 		return;
-	if (!load(s, &c))
-		publish(s, &c);
-	OPENSSL_cleanse(&c, sizeof(c));
+	/* It takes the lock no more. */
+	if (s->has_thread)
+		pthread_join(s->thread, NULL);
+	s->has_thread = !thread_start(&s->thread, "creds", refresh, s);
+	s->refreshing = s->has_thread;
 }
 
 const char *creds_origin(const struct creds_source *s)

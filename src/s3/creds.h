@@ -33,8 +33,15 @@ void creds_free(struct creds_source *s);
 /* A copy of the present ones.  Any thread. */
 void creds_get(struct creds_source *s, struct creds *out);
 
-/* Reads the source again, at most once a second.  May block on a process. */
+/* Reads the source again, at most once a second.  May block on a process, also
+ * on one that another thread waits for. */
 void creds_refresh(struct creds_source *s);
+/* The same on a thread of its own; never blocks on a process. */
+void creds_refresh_soon(struct creds_source *s);
+/* Can that change them at all? */
+bool creds_can_change(const struct creds_source *s);
+/* Do they come with a session token, so that they expire? */
+bool creds_are_temporary(struct creds_source *s);
 
 /* "environment", "profile default", "anonymous": no secret in it. */
 const char *creds_origin(const struct creds_source *s);

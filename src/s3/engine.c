@@ -5,7 +5,8 @@
  * is shared, under the loop's lock, which is a leaf.
  *
  * A call is in the inbox, then delayed (its due time has not come), then
- * waiting (no easy handle is free), then running on an exec, then done.
+ * waiting (no easy handle is free), then running on an exec, then done.  One
+ * that waits too long is done without having run.
  *
  * curl drives us by sockets (epoll) and one timer.  The easy handles are
  * reused for ever, and with them their connections: what a request costs
@@ -47,7 +48,10 @@ struct loop {
 	bool stop, ended; /* ended: the thread takes nothing any more */
 
 	/* The loop's own. */
-	struct list idle, waiting, delayed;
+	struct list idle;
+	struct list urgent, waiting; /* for an easy handle; urgent ones first */
+	struct list delayed;
+	uint64_t give_up_ms;  /* one of those that wait; 0: none of them does */
 	uint64_t curl_due_ms; /* 0: curl wants no timer */
 	struct request_auth auth;
 
@@ -192,6 +196,11 @@ static void collect_finished(struct loop *l)
 	}
 }
 
+static struct list *queue_of(struct loop *l, const struct s3_call *call)
+{
+	return call->urgent ? &l->urgent : &l->waiting;
+}
+
 /* Moves what has arrived to where it waits; false once the loop shall end. */
 static bool take_inbox(struct loop *l)
 {
@@ -221,45 +230,57 @@ static bool take_inbox(struct loop *l)
 		struct s3_call *call = container_of(e, struct s3_call, link);
 
 		list_del(e);
-		if (call->urgent)
-			list_add(&l->waiting, e);
-		else
-			list_add_tail(call->due_ms > now ? &l->delayed
-							 : &l->waiting,
-				      e);
+		list_add_tail(call->due_ms > now ? &l->delayed
+						 : queue_of(l, call),
+			      e);
 	}
 	list_for_each_safe(e, n, &l->delayed)
 	{
-		if (container_of(e, struct s3_call, link)->due_ms > now)
+		struct s3_call *call = container_of(e, struct s3_call, link);
+
+		if (call->due_ms > now)
 			continue;
 		list_del(e);
-		list_add_tail(&l->waiting, e);
+		list_add_tail(queue_of(l, call), e);
 	}
 	return true;
 }
 
-/* Ends the waits that are over: they need no handle. */
-static void end_waits(struct loop *l)
+/* Ends the waits that are over, which need no handle, and what is too late; and
+ * notes when the next will be. */
+static void end_some(struct loop *l, struct list *queue, uint64_t now)
 {
 	struct list *e, *n;
 
-	list_for_each_safe(e, n, &l->waiting)
+	list_for_each_safe(e, n, queue)
 	{
 		struct s3_call *call = container_of(e, struct s3_call, link);
+		const bool is_late = call->until_ms && call->until_ms <= now;
 
-		if (call->method != S3_WAIT)
-			continue;
-		list_del(e);
-		refuse(l, call, CURLE_OK);
+		if (call->method == S3_WAIT || is_late) {
+			list_del(e);
+			refuse(l, call,
+			       call->method == S3_WAIT ? CURLE_OK
+						       : S3_NOT_BEGUN);
+		} else if (call->until_ms &&
+			   (!l->give_up_ms || call->until_ms < l->give_up_ms)) {
+			l->give_up_ms = call->until_ms;
+		}
 	}
 }
 
 static void start_waiting(struct loop *l)
 {
-	end_waits(l);
-	while (!list_empty(&l->waiting) && !list_empty(&l->idle)) {
-		struct s3_call *call = list_first(&l->waiting, struct s3_call,
-						  link);
+	const uint64_t now = clock_ms();
+
+	l->give_up_ms = 0;
+	end_some(l, &l->urgent, now);
+	end_some(l, &l->waiting, now);
+	while (!list_empty(&l->idle) &&
+	       !(list_empty(&l->urgent) && list_empty(&l->waiting))) {
+		struct list *queue = list_empty(&l->urgent) ? &l->waiting
+							    : &l->urgent;
+		struct s3_call *call = list_first(queue, struct s3_call, link);
 		struct exec *x = list_first(&l->idle, struct exec, link);
 
 		list_del(&call->link);
@@ -268,12 +289,16 @@ static void start_waiting(struct loop *l)
 	}
 }
 
-/* How long epoll may sleep: until curl's timer or the next delayed call. */
+/* How long epoll may sleep: until curl's timer, the next delayed call, or one
+ * that has waited too long. */
 static int sleep_ms(struct loop *l)
 {
 	const uint64_t now = clock_ms();
 	uint64_t due = l->curl_due_ms ? l->curl_due_ms : UINT64_MAX;
 	struct list *e, *n;
+
+	if (l->give_up_ms && l->give_up_ms < due)
+		due = l->give_up_ms;
 
 	list_for_each_safe(e, n, &l->delayed)
 	{
@@ -339,7 +364,7 @@ static void handle_event(struct loop *l, const struct epoll_event *ev)
 /* Everything that is left ends unserved. */
 static void abort_all(struct loop *l)
 {
-	struct list *lists[] = {&l->waiting, &l->delayed};
+	struct list *lists[] = {&l->urgent, &l->waiting, &l->delayed};
 	struct list *e, *n;
 
 	for (unsigned int i = 0; i < l->nexecs; i++)
@@ -403,6 +428,7 @@ static int start_loop(struct engine *e, struct loop *l, unsigned int nexecs)
 	pthread_mutex_init(&l->lock, NULL);
 	list_init(&l->inbox);
 	list_init(&l->idle);
+	list_init(&l->urgent);
 	list_init(&l->waiting);
 	list_init(&l->delayed);
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);

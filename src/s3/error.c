@@ -110,6 +110,10 @@ static const struct {
 	{CURLE_OPERATION_TIMEDOUT,
 	 {-EIO, S3_RETRY_LATER},
 	 "the server does not answer: check endpoint.urls"},
+	{S3_NOT_BEGUN,
+	 {-EIO, S3_RETRY_LATER},
+	 "every connection was busy: look at the server, or raise "
+	 "request.connections"},
 	{CURLE_GOT_NOTHING, {-EIO, S3_RETRY_LATER}, "look at the server"},
 	{CURLE_SEND_ERROR, {-EIO, S3_RETRY_LATER}, "look at the network"},
 	{CURLE_RECV_ERROR, {-EIO, S3_RETRY_LATER}, "look at the network"},
@@ -128,6 +132,9 @@ static const struct {
 	 "endpoint.urls take http:// or https://"},
 	{CURLE_ABORTED_BY_CALLBACK, {-EIO, S3_RETRY_LATER}, "it was ended"},
 };
+
+static_assert(S3_NOT_BEGUN == CURLE_NO_CONNECTION_AVAILABLE,
+	      "a code of curl's own");
 
 /* Finds the row and, when hint is not NULL, its advice. */
 static struct s3_verdict look_up(int curl, int status, const char *code,

@@ -3,6 +3,10 @@
 #ifndef S3RDMAFS_S3_ERROR_H
 #define S3RDMAFS_S3_ERROR_H
 
+/* What stands for a CURLcode when a call never got a connection: curl keeps
+ * this one (CURLE_NO_CONNECTION_AVAILABLE) to itself. */
+#define S3_NOT_BEGUN 89
+
 enum s3_retry {
 	S3_RETRY_NEVER,
 	S3_RETRY_LATER,   /* with back-off */

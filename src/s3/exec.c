@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "s3/answer.h"
 
 #define RECEIVE_BUFFER (512L << 10) /* measured: 16 KiB costs twice the CPU */
@@ -109,6 +110,17 @@ static void set_method(struct exec *x)
 	}
 }
 
+/* How long this attempt may take. */
+static long timeout_of(const struct s3_call *call, const struct s3_config *cfg)
+{
+	const uint64_t ms = call->timeout_ms ? call->timeout_ms
+					     : cfg->attempt_timeout_ms;
+	const uint64_t now = call->until_ms ? clock_ms() : 0;
+	const uint64_t left = call->until_ms > now ? call->until_ms - now : 1;
+
+	return (long)(call->until_ms && left < ms ? left : ms);
+}
+
 void exec_arm(struct exec *x, struct s3_call *call, const struct s3_config *cfg)
 {
 	char local[64];
@@ -121,9 +133,7 @@ void exec_arm(struct exec *x, struct s3_call *call, const struct s3_config *cfg)
 	x->sends = 0;
 	x->error_len = 0;
 	set_method(x);
-	curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS,
-			 (long)(call->timeout_ms ? call->timeout_ms
-						 : cfg->attempt_timeout_ms));
+	curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, timeout_of(call, cfg));
 	/* One that is bound elsewhere is not reused for it; but a request that
 	 * does not care may get any, bound ones too: hence fresh. */
 	snprintf(local, sizeof(local), "host!%s",

@@ -96,10 +96,13 @@ struct s3_call {
 	unsigned int url_pin; /* 0: any endpoint, else the number, from 1 */
 	bool again;           /* its like stays away: rather another endpoint */
 	const char *local;    /* NULL, or the address of this host to use */
-	bool urgent;       /* before all that wait: a server counts the time */
-	bool fresh;        /* not on a connection that is there already */
-	uint32_t delay_ms; /* start no earlier than this from now */
-	uint64_t timeout_ms; /* of the attempt; 0: the configured one */
+	bool urgent;          /* before all that wait and are not */
+	bool fresh;           /* not on a connection that is there already */
+	uint32_t delay_ms;    /* start no earlier than this from now */
+	uint64_t timeout_ms;  /* of the attempt; 0: the configured one */
+	/* When it is of no use any more (clock_ms), 0 for never.  One that has
+	 * not begun by then ends with curl = S3_NOT_BEGUN. */
+	uint64_t until_ms;
 
 	/* Takes body bytes of a 2xx answer; false ends the request. */
 	bool (*sink)(struct s3_call *call, const char *data, size_t n);
@@ -151,6 +154,10 @@ struct s3_stats {
 };
 void s3_get_stats(struct s3 *s3, struct s3_stats *out);
 void s3_count_retry(struct s3 *s3);
+
+/* After an answer that says that the credentials have expired: has them read
+ * again meanwhile.  False when that cannot help.  Never blocks. */
+bool s3_renew_creds(struct s3 *s3);
 
 /* Logs a failed call once, with cause, request id and endpoint. */
 void s3_log_failure(struct s3 *s3, const struct s3_call *call,

@@ -18,6 +18,12 @@ static void wake_waiter(struct s3_call *call)
 	pthread_cond_signal(&w->changed);
 }
 
+/* With all retries. */
+static uint64_t limit_of(const struct s3 *s3, const struct s3_call *call)
+{
+	return call->timeout_ms ? call->timeout_ms : s3->cfg.deadline_ms;
+}
+
 void waited_start(struct s3 *s3, struct waited *w)
 {
 	assert(!s3_on_loop());
@@ -25,6 +31,9 @@ void waited_start(struct s3 *s3, struct waited *w)
 	pthread_cond_init(&w->changed, NULL);
 	w->done = false;
 	w->call.ctx = w;
+	w->call.urgent = true; /* somebody waits for a name */
+	if (!w->call.until_ms)
+		w->call.until_ms = clock_ms() + limit_of(s3, &w->call);
 	w->call.done = wake_waiter;
 	s3_submit(s3, &w->call);
 }
@@ -40,6 +49,17 @@ void waited_end(struct waited *w)
 	pthread_mutex_destroy(&w->lock);
 }
 
+/* Credentials that have expired: the answer to a HEAD has no body that would
+ * tell so. */
+static bool may_have_expired(struct s3 *s3, const struct s3_call *call)
+{
+	const struct s3_answer *a = &call->answer;
+
+	return call->method == S3_HEAD && !a->curl && !a->code[0] &&
+	       (a->status == 400 || a->status == 403) &&
+	       creds_are_temporary(s3->creds);
+}
+
 /*
  * Shall the call be made again?  Sets its delay.  err is the verdict's.
  */
@@ -47,13 +67,14 @@ static bool again(struct s3 *s3, struct s3_call *call, unsigned int attempt,
 		  uint64_t until_ms, int *err)
 {
 	const struct s3_answer *a = &call->answer;
-	const struct s3_verdict v = s3_error_classify(a->curl, a->status,
-						      a->code);
+	struct s3_verdict v = s3_error_classify(a->curl, a->status, a->code);
 
+	if (may_have_expired(s3, call))
+		v.retry = S3_RETRY_REFRESH;
 	*err = v.err;
 	if (a->curl == CURLE_ABORTED_BY_CALLBACK)
 		return false; /* the client is being stopped */
-	if (!v.err || v.retry == S3_RETRY_NEVER || clock_ms() >= until_ms)
+	if (!v.err || v.retry == S3_RETRY_NEVER)
 		return false;
 	if (v.retry == S3_RETRY_REFRESH) {
 		if (attempt > 0)
@@ -61,6 +82,9 @@ static bool again(struct s3 *s3, struct s3_call *call, unsigned int attempt,
 		creds_refresh(s3->creds);
 	}
 	call->delay_ms = s3_retry_delay(attempt, random_u32());
+	/* It would never begin, and the cause would be lost. */
+	if (clock_ms() + call->delay_ms >= until_ms)
+		return false;
 	s3_count_retry(s3);
 	return true;
 }
@@ -71,21 +95,16 @@ int waited_finish(struct s3 *s3, struct waited *w, const char *what)
 {
 	/* Who sets a limit of his own reports the failure himself. */
 	const bool limit_is_callers = w->call.timeout_ms != 0;
-	const uint64_t limit = w->call.timeout_ms ? w->call.timeout_ms
-						  : s3->cfg.deadline_ms;
-	const uint64_t until = clock_ms() + limit;
+	/* Not from its first beginning, which may have been ahead of need. */
+	const uint64_t until = clock_ms() + limit_of(s3, &w->call);
 	unsigned int attempt = 0;
 	int err;
 
 	for (;;) {
-		uint64_t now;
-
 		waited_end(w);
 		if (!again(s3, &w->call, attempt++, until, &err))
 			break;
-		now = clock_ms();
-		if (w->call.timeout_ms)
-			w->call.timeout_ms = until > now ? until - now : 1;
+		w->call.until_ms = until;
 		waited_start(s3, w);
 	}
 	if (err && err != -ENOENT && err != -ESTALE && !limit_is_callers &&

@@ -114,10 +114,9 @@ static void look_for_memory(struct s3_call *call)
 	}
 }
 
-static void retry(struct xfer_get *g, bool fence)
+static void retry(struct xfer_get *g, uint32_t ms, bool fence)
 {
-	const uint32_t ms = s3_retry_delay(g->attempt++, random_u32());
-
+	g->attempt++;
 	s3_count_retry(g->xfer->s3);
 	if (fence) {
 		pause_then(g, ms, look_for_memory);
@@ -137,8 +136,10 @@ static bool may_do_without(const struct xfer_get *g)
 /* Is the answer final, or shall the request be made again? */
 static void settle(struct xfer_get *g, int err, bool again, bool fence)
 {
-	if (again && !g->once && clock_ms() < g->until_ms) {
-		retry(g, fence);
+	const uint32_t ms = s3_retry_delay(g->attempt, random_u32());
+
+	if (again && !g->once && clock_ms() + ms < g->until_ms) {
+		retry(g, ms, fence);
 		return;
 	}
 	/* What would have been asked again is no verdict. */
@@ -178,6 +179,13 @@ static void moved(struct xfer_get *g)
 static int outcome_error(const struct s3_verdict *v)
 {
 	return v->err == -ERANGE ? -ESTALE : v->err;
+}
+
+static bool is_worth_again(const struct xfer_get *g, const struct s3_verdict *v)
+{
+	if (v->retry == S3_RETRY_REFRESH)
+		return s3_renew_creds(g->xfer->s3);
+	return v->retry != S3_RETRY_NEVER;
 }
 
 /* An alarm, but not one a request: 1st, 2nd, 4th, 8th ... */
@@ -265,7 +273,7 @@ static void conclude(struct xfer_get *g, const struct classify_result *result)
 		settle(g, -EIO, true, true);
 		break;
 	case CLASSIFY_OUTCOME:
-		settle(g, outcome_error(&v), v.retry != S3_RETRY_NEVER, fence);
+		settle(g, outcome_error(&v), is_worth_again(g, &v), fence);
 		break;
 	case CLASSIFY_STALE:
 		settle(g, -ESTALE, g->mismatches++ < MISMATCHES_MAX, fence);
@@ -331,6 +339,7 @@ static void submit(struct xfer_get *g)
 		.again = g->once,
 		.local = granted && g->offer.local[0] ? g->offer.local : NULL,
 		.fresh = g->fresh,
+		.until_ms = g->until_ms,
 		.sink = take_body,
 		.done = on_answer,
 		.ctx = g};
@@ -359,6 +368,11 @@ static void attempt(struct xfer_get *g)
 	g->has_token = !g->http_only &&
 		       rails_offer(x->rails, &g->span, g->len, &g->offer);
 	if (g->has_token && g->offer.way == OFFER_PAIR) {
+		/* For the log: the pair's calls are others. */
+		g->call = (struct s3_call){.method = S3_GET,
+					   .bucket = g->bucket,
+					   .key = g->key,
+					   .url = g->offer.url};
 		if (pair_get_start(x->pairs, g, on_pair))
 			return;
 		g->has_token = false;
@@ -371,7 +385,8 @@ static void attempt(struct xfer_get *g)
 		submit(g);
 	} else if (rails_were_open(x->rails) && clock_ms() < g->until_ms) {
 		rails_wake(x->rails);
-		retry(g, false); /* the server may come back */
+		/* The server may come back. */
+		retry(g, s3_retry_delay(g->attempt, random_u32()), false);
 	} else {
 		log_error("transport: no RDMA with this server, and "
 			  "transport.require forbids http");

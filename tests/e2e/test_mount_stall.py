@@ -114,6 +114,10 @@ def read_warm(i, fd):
     assert not bad, "WRONG BYTES: " + bad
 
 
+def read_small(i, fd):
+    assert os.pread(fd, 100, 0) == b"k" * (KNOWN - 1)
+
+
 def make_known(m, fd):
     for i in range(KNOWN):
         assert os.stat(m.file("known/%d" % i)).st_size == i
@@ -144,13 +148,14 @@ def kill_an_opener(m):
     return p
 
 
-def while_stopped(gw, m, warm, readers, pool_is_free):
+def while_stopped(gw, m, warm, small, readers, pool_is_free):
     """The measurements; returns what they gave."""
     wait_for("200 reads to wait", lambda: readers.waiting() >= READERS)
     until = time.monotonic() + STOPPED
     while True:
         notes = [quick("stat", stat_kernel, m),
-                 quick("stat past the kernel", stat_daemon, m)]
+                 quick("stat past the kernel", stat_daemon, m),
+                 quick("cached small file", read_small, small)]
         if pool_is_free:
             notes.append(quick("cached read", read_warm, warm))
         if time.monotonic() > until:
@@ -165,25 +170,68 @@ def stalled(gw, m, size, step, pool_is_free):
     test ends."""
     warm = os.open(m.file("warm"), os.O_RDONLY)
     cold = os.open(m.file("cold"), os.O_RDONLY)
+    small = os.open(m.file("known/%d" % (KNOWN - 1)), os.O_RDONLY)
     make_known(m, warm)
+    read_small(0, small)
     gw.signal(signal.SIGSTOP)
     rescue = threading.Timer(STOPPED + 30, gw.signal, [signal.SIGCONT])
     rescue.start()
     try:
         readers = Readers(cold, size, step)
         victims = [kill_a_reader(cold), kill_an_opener(m)]
-        notes = while_stopped(gw, m, warm, readers, pool_is_free)
+        notes = while_stopped(gw, m, warm, small, readers, pool_is_free)
         early = [v.poll() is not None for v in victims]
     finally:
         rescue.cancel()
         gw.signal(signal.SIGCONT)
         os.close(warm)
+        os.close(small)
     for v in victims:
         v.wait(30 * harness.SLOW)
     readers.join(60)
     os.close(cold)
     return ", ".join(notes) + ", killed in read and in open: ended " + \
         " and ".join("at once" if e else "after SIGCONT" for e in early)
+
+
+DEADLINE = 3
+
+
+def given_up(gw, m, size, step):
+    """A server that stays away: however many reads wait before one, for memory
+    or for a connection, it ends with its deadline; so does a look-up."""
+    fd = os.open(m.file("cold"), os.O_RDONLY)
+    ended = {}
+    start = time.monotonic()
+
+    def attempt(call, *args):
+        try:
+            call(*args)
+            how = "came"
+        except OSError as e:
+            how = e.strerror
+        ended[(call, args)] = "%s, %.1f s" % (how, time.monotonic() - start)
+
+    gw.signal(signal.SIGSTOP)
+    try:
+        calls = [(os.pread, fd, size, i * step) for i in range(60)]
+        calls += [(os.stat, m.file("unknown-%d" % i)) for i in range(4)]
+        threads = [threading.Thread(target=attempt, args=c, daemon=True)
+                   for c in calls]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(max(0.1, start + 3 * DEADLINE - time.monotonic()))
+        took = time.monotonic() - start
+    finally:
+        gw.signal(signal.SIGCONT)
+    bad = ["%s%s: %s" % (c[0].__name__, c[1:], ended.get((c[0], c[1:]), "goes on"))
+           for c in calls
+           if not ended.get((c[0], c[1:]), "").startswith("Input/output")]
+    assert not bad, "%d of %d: %s" % (len(bad), len(calls), bad[:5])
+    wait_for("the server", lambda: not same(os.pread(fd, 4096, 0), COLD[1], 0))
+    os.close(fd)
+    return "all within %.1f s, the deadline is %d s" % (took, DEADLINE)
 
 
 def main():
@@ -203,6 +251,15 @@ def main():
         case(mode + ", every slot waiting", stalled, gw, m, MIB, SLOT, False)
         case(mode + ", that pool afterwards", settled, m)
         case(mode + ", that unmount", m.unmount)
+    with_limits = dict(request__deadline="%ds" % DEADLINE,
+                       request__hedge_after="0",
+                       allow=["warning:", "failed:", "transport:"])
+    m = mount(gw, "s3://data", "http", request__connections="2", **with_limits)
+    case("given up, 2 connections", given_up, gw, m, 4096, SLOT)
+    case("given up, 2 connections, unmount", m.unmount)
+    m = mount(gw, "s3://data", "http", **with_limits)
+    case("given up, 14 slots", given_up, gw, m, MIB, SLOT)
+    case("given up, 14 slots, unmount", m.unmount)
     gw.stop()
     finish()
 

@@ -275,6 +275,39 @@ START_TEST(refresh)
 }
 END_TEST
 
+/* On a thread: the answer is there soon, and who needs it waits for it. */
+START_TEST(refresh_meanwhile)
+{
+	config("[profile p]\ncredential_process = sleep 0.3; "
+	       "echo '{\"AccessKeyId\": \"Ax\", \"SecretAccessKey\": \"Sx\", "
+	       "\"SessionToken\": \"Tx\"}'\n");
+	credentials("[p]\n" KEYS("1"));
+	ck_assert_int_eq(open_creds("p", false), 0);
+	ck_assert(creds_can_change(src));
+	ck_assert(!creds_are_temporary(src));
+	credentials("");
+	creds_refresh_soon(src);
+	creds_refresh_soon(src); /* goes on already */
+	creds_get(src, &c);
+	ck_assert_str_eq(c.access_key, "A1");
+	creds_refresh(src);
+	creds_get(src, &c);
+	ck_assert_str_eq(c.access_key, "Ax");
+	ck_assert(creds_are_temporary(src));
+	/* And another; its end is waited for when the source goes. */
+	usleep(1100000);
+	creds_refresh_soon(src);
+}
+END_TEST
+
+START_TEST(what_cannot_change)
+{
+	env("Ae", "Se");
+	ck_assert_int_eq(open_creds(NULL, false), 0);
+	ck_assert(!creds_can_change(src));
+}
+END_TEST
+
 START_TEST(profile_value)
 {
 	char v[32] = "";
@@ -315,6 +348,8 @@ int main(void)
 	tcase_add_test(tc, half_an_environment);
 	tcase_add_test(tc, anonymous);
 	tcase_add_test(tc, refresh);
+	tcase_add_test(tc, refresh_meanwhile);
+	tcase_add_test(tc, what_cannot_change);
 	tcase_add_test(tc, profile_value);
 	suite_add_tcase(s, tc);
 	return scratch_main(s);
