@@ -150,9 +150,18 @@ static int read_again(
 	int (*each)(void *ctx, const struct rec *r, uint64_t next), void *ctx)
 {
 	struct again a = {ns, d, each, ctx};
-	snap_pos at = *pos & AGAIN ? *pos & ~AGAIN : 0;
-	const int err = dirs_read(ns->dirs, d->snap, &at, wait, give_again, &a);
+	snap_pos at;
+	int err;
 
+	/* Who goes back: what the first listing had comes from it again. */
+	if (!(*pos & AGAIN)) {
+		err = dirs_read(ns->dirs, d->failed, pos, wait, each, ctx);
+		if (!err)
+			return 0;
+		*pos = AGAIN;
+	}
+	at = *pos & ~AGAIN;
+	err = dirs_read(ns->dirs, d->snap, &at, wait, give_again, &a);
 	*pos = at | AGAIN;
 	return err;
 }

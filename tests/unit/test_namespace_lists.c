@@ -146,6 +146,46 @@ START_TEST(a_hidden_file_comes_once_over_cuts)
 }
 END_TEST
 
+/* ---- another order ---- */
+
+/* Names of a page that came before the order was seen to be another: given
+ * again by rewinddir and seekdir. */
+START_TEST(another_order_is_read_again)
+{
+	uint64_t pos = 0, some;
+	struct seen s = {.max = 3};
+	struct ns_dir *d;
+	char key[32];
+
+	begin_ns(FAKE_REVERSED, 10);
+	for (int i = 0; i < 95; i++) {
+		snprintf(key, sizeof(key), "key%02d", i);
+		put(key);
+	}
+	ck_assert_int_eq(namespace_open_dir(ns, ROOT, &d), 0);
+	ck_assert_int_eq(namespace_read_dir(ns, d, &pos, true, see, &s), 0);
+	ck_assert_uint_eq(s.n, 3);
+	some = pos;
+	ck_assert_int_eq(read_on(d, &pos, &s), 0);
+	ck_assert_uint_eq(s.n, 95);
+	for (int i = 0; i < 4; i++) {
+		struct seen again = {.max = (size_t)i};
+
+		/* From the beginning, or behind the first three. */
+		pos = i % 2 ? some : 0;
+		ck_assert_int_eq(read_on(d, &pos, &again), 0);
+		ck_assert_uint_eq(again.n, i % 2 ? 92 : 95);
+		for (size_t k = 0; k < s.n; k++)
+			ck_assert_uint_eq(times(&again, s.recs[k].name, false),
+					  k >= 3 || i % 2 == 0);
+		seen_free(&again);
+	}
+	seen_free(&s);
+	namespace_close_dir(ns, d);
+	end_ns();
+}
+END_TEST
+
 /* ---- errors ---- */
 
 START_TEST(errors_are_returned_and_not_remembered)
@@ -377,6 +417,7 @@ static Suite *suite(void)
 	ADD_ROWS(tc, large_ones_are_cut_and_whole, styles);
 	tcase_add_loop_test(tc, names_come_once_while_others_change, 0, 3);
 	tcase_add_test(tc, a_hidden_file_comes_once_over_cuts);
+	tcase_add_test(tc, another_order_is_read_again);
 	tcase_add_test(tc, errors_are_returned_and_not_remembered);
 	tcase_add_test(tc, a_listing_that_breaks_off_fails);
 	tcase_add_test(tc, stopping_ends_who_waits);
