@@ -137,10 +137,9 @@ struct again {
 static int give_again(void *ctx, const struct rec *r, uint64_t next)
 {
 	const struct again *a = ctx;
-	struct rec seen;
 
-	/* It came before the first listing failed. */
-	if (dirs_find_early(a->ns->dirs, a->d->failed, r->name, &seen))
+	/* It was given before the first listing failed. */
+	if (dirs_find_given(a->ns->dirs, a->d->failed, r->name))
 		return 0;
 	return a->each(a->ctx, r, next | AGAIN);
 }

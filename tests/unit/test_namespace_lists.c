@@ -186,6 +186,42 @@ START_TEST(another_order_is_read_again)
 }
 END_TEST
 
+/* What a range had when another one showed the order has not been given. */
+START_TEST(another_order_is_seen_in_a_later_range)
+{
+	struct seen s = {.max = 3};
+	uint64_t pos = 0;
+	struct ns_dir *d;
+	char key[32];
+
+	begin_ns(FAKE_GROUPED, 10);
+	for (int i = 0; i < 300; i++) {
+		snprintf(key, sizeof(key), "key%03d/x", i);
+		put(key);
+		snprintf(key, sizeof(key), "key%03d.f", i);
+		put(key);
+	}
+	ck_assert_int_eq(namespace_open_dir(ns, ROOT, &d), 0);
+	ck_assert_int_eq(namespace_read_dir(ns, d, &pos, true, see, &s), 0);
+	if (_i) { /* until all ranges have come to their ends */
+		do
+			usleep(100000);
+		while (asked());
+	}
+	for (int again = 0; again < 2; again++) {
+		ck_assert_int_eq(read_on(d, &pos, &s), 0);
+		ck_assert_uint_eq(s.n, 600);
+		for (size_t k = 0; k < s.n; k++)
+			ck_assert_uint_eq(
+				times(&s, s.recs[k].name, s.recs[k].is_dir), 1);
+		seen_free(&s);
+		pos = 0;
+	}
+	namespace_close_dir(ns, d);
+	end_ns();
+}
+END_TEST
+
 /* ---- errors ---- */
 
 START_TEST(errors_are_returned_and_not_remembered)
@@ -418,6 +454,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, names_come_once_while_others_change, 0, 3);
 	tcase_add_test(tc, a_hidden_file_comes_once_over_cuts);
 	tcase_add_test(tc, another_order_is_read_again);
+	tcase_add_loop_test(tc, another_order_is_seen_in_a_later_range, 0, 2);
 	tcase_add_test(tc, errors_are_returned_and_not_remembered);
 	tcase_add_test(tc, a_listing_that_breaks_off_fails);
 	tcase_add_test(tc, stopping_ends_who_waits);
