@@ -165,8 +165,12 @@ int catalog_refresh(struct namespace *ns, const char *path, bool freeze,
 	int err = catalog_parent(ns, path, &dir, name);
 
 	*files = 0;
-	if (!err && *name)
+	if (!err && *name) {
 		err = namespace_ask_again(ns, dir, name, &a);
+		if (!err || err == -ENOENT)
+			err = namespace_amend(ns, dir, name, err ? NULL : &a)
+				      ?: err;
+	}
 	if (!err && a.is_dir)
 		return refresh_dir(ns, a.dir, freeze, watch, files);
 	*files = !err;

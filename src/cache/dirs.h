@@ -111,6 +111,10 @@ int dirs_find(struct dirs *d, struct snap *s, const char *name,
 int dirs_find_early(struct dirs *d, const struct snap *s, const char *name,
 		    struct rec *out);
 
+/* Of a listing that has failed: does a reader get the name before he gets the
+ * error?  What had come of segments behind that he does not. */
+bool dirs_find_given(struct dirs *d, const struct snap *s, const char *name);
+
 /* Where a reader stands: segment, leaf and entry; 0 is the beginning. */
 typedef uint64_t snap_pos;
 
@@ -145,7 +149,7 @@ void dirs_seg_end(struct dirs *d, struct snap *s, uint32_t seg,
 /* It is whole at once, as it was stored, before anybody has read of it. */
 void dirs_snap_whole(struct dirs *d, struct snap *s,
 		     const struct store_dir *stored);
-/* Has failed: who waits is told. */
+/* Has failed: who waits is told.  Nothing more comes of it from then on. */
 void dirs_snap_fail(struct dirs *d, struct snap *s, int err);
 int dirs_snap_err(struct dirs *d, const struct snap *s);
 /* Known to the end, and nothing is in it. */

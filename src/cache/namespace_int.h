@@ -96,6 +96,12 @@ struct snap *namespace_fresh_snap(struct namespace *ns, struct dir *dir,
 int namespace_ask_again(struct namespace *ns, uint64_t dir, const char *name,
 			struct ns_attr *out);
 
+/* amend.c: a listing that is believed has the name as the server has it now,
+ * attr NULL for nothing, and is the same otherwise; the kernel is told.  A long
+ * one takes a while. */
+int namespace_amend(struct namespace *ns, uint64_t dir, const char *name,
+		    const struct ns_attr *attr);
+
 /* catalog.c: the directory that path is in, and its name there; "" for the
  * root itself.  Blocks. */
 int catalog_parent(struct namespace *ns, const char *path, uint64_t *dir,

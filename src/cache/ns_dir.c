@@ -137,10 +137,9 @@ struct again {
 static int give_again(void *ctx, const struct rec *r, uint64_t next)
 {
 	const struct again *a = ctx;
-	struct rec seen;
 
-	/* It came before the first listing failed. */
-	if (dirs_find_early(a->ns->dirs, a->d->failed, r->name, &seen))
+	/* It was given before the first listing failed. */
+	if (dirs_find_given(a->ns->dirs, a->d->failed, r->name))
 		return 0;
 	return a->each(a->ctx, r, next | AGAIN);
 }
@@ -150,9 +149,18 @@ static int read_again(
 	int (*each)(void *ctx, const struct rec *r, uint64_t next), void *ctx)
 {
 	struct again a = {ns, d, each, ctx};
-	snap_pos at = *pos & AGAIN ? *pos & ~AGAIN : 0;
-	const int err = dirs_read(ns->dirs, d->snap, &at, wait, give_again, &a);
+	snap_pos at;
+	int err;
 
+	/* Who goes back: what the first listing had comes from it again. */
+	if (!(*pos & AGAIN)) {
+		err = dirs_read(ns->dirs, d->failed, pos, wait, each, ctx);
+		if (!err)
+			return 0;
+		*pos = AGAIN;
+	}
+	at = *pos & ~AGAIN;
+	err = dirs_read(ns->dirs, d->snap, &at, wait, give_again, &a);
 	*pos = at | AGAIN;
 	return err;
 }

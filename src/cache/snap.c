@@ -250,6 +250,23 @@ int dirs_find_early(struct dirs *d, const struct snap *s, const char *name,
 	       find_come(d, s, name, len, false, out);
 }
 
+bool dirs_find_given(struct dirs *d, const struct snap *s, const char *name)
+{
+	const size_t len = strlen(name);
+
+	for (uint32_t i = 0; i != SNAP_NONE;) {
+		const struct snap_seg g = seg_now(d, s, i);
+		const struct part p = {&g, 1, NULL};
+		struct rec r;
+
+		if (g.leaves && (find_one(d, p, name, len, true, &r) > 0 ||
+				 find_one(d, p, name, len, false, &r) > 0))
+			return true;
+		i = g.done ? g.next : SNAP_NONE;
+	}
+	return false;
+}
+
 /* ---- reading ---- */
 
 #define POS(seg, leaf, entry) \
@@ -478,12 +495,10 @@ static enum state look(const struct snap *s, snap_pos *pos)
 			return READ_END;
 		if (POS_LEAF(*pos) < g->leaves)
 			return READ_LEAF;
-		if (s->err)
-			return READ_FAILED;
 		if (!g->done)
-			return READ_WAIT;
+			return s->err ? READ_FAILED : READ_WAIT;
 		if (g->next == SNAP_NONE)
-			return READ_END;
+			return s->err ? READ_FAILED : READ_END;
 		*pos = POS(g->next, 0, 0);
 	}
 }

@@ -91,6 +91,8 @@ void dirs_seg_grow(struct dirs *d, struct snap *s, uint32_t seg, uint64_t snap,
 		   uint32_t leaves)
 {
 	LOCK_SCOPE(&d->lock);
+	if (s->err)
+		return;
 	s->segs[seg].snap = snap;
 	s->segs[seg].leaves = leaves;
 	s->version++;
@@ -101,6 +103,8 @@ void dirs_seg_end(struct dirs *d, struct snap *s, uint32_t seg,
 		  uint64_t entries, uint32_t flags)
 {
 	LOCK_SCOPE(&d->lock);
+	if (s->err)
+		return;
 	s->segs[seg].done = true;
 	s->entries += entries;
 	s->version++;

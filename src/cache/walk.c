@@ -25,6 +25,15 @@
 #define PAGE_KEYS 1000    /* and those from this size on alone */
 #define SCAN 4096         /* entries looked at for the next directory */
 #define PATIENCE_MS 10000 /* without a reader nothing more is listed */
+/* A tree below one child may be of any size: so many keys in all, and so many
+ * that are no entries of a child, are listed of a batch. */
+#define BATCH_MAX (8 * BATCH_KEYS)
+#define BATCH_DEEP_MAX (2 * BATCH_KEYS)
+/* Pages that a reader waits for, and those of a tree below a child: then a
+ * listing of his own, with delimiter, is the shorter way. */
+#define WAIT_PAGES 16
+#define WAIT_DEEP 4
+#define HOLD 32 /* children read one by one after a batch that was too large */
 
 /* Children that are listed together. */
 struct batch {
@@ -33,6 +42,11 @@ struct batch {
 	char first[REC_NAME_MAX + 1], last[REC_NAME_MAX + 1];
 	uint64_t ids[BATCH_CHILDREN];
 	unsigned int n;
+	unsigned int pages; /* that came; under ns->lock */
+	unsigned int deep;  /* of these, with few entries of the children */
+	/* Of the thread that lists it. */
+	uint64_t keys, deep_keys;
+	size_t entries; /* of children, in the page that came last */
 };
 
 /* The children of one directory.  All under ns->lock. */
@@ -51,6 +65,7 @@ struct walk {
 	bool unsorted;           /* the server lists in another order */
 	uint64_t last;           /* the child that was read last */
 	uint64_t keys, children; /* seen so far, for the size of batches */
+	unsigned int held;       /* children before any is listed ahead again */
 	uint64_t active_ms;
 };
 
@@ -105,12 +120,22 @@ static int place_of(const struct batch *b, const char *key, size_t len)
 		       : -1;
 }
 
+/* Is the key an entry of its child, or the first below a new one? */
+static bool begins_entry(const char *key, const char *before)
+{
+	const char *slash = strchr(key, '/');
+	const char *below = slash ? strchr(slash + 1, '/') : NULL;
+
+	return !below || strncmp(key, before, (size_t)(below + 1 - key)) != 0;
+}
+
 /* One page to the store; *more is cleared when the batch is complete. */
-static int keep_items(const struct batch *b, struct tree *t, struct page *page,
+static int keep_items(struct batch *b, struct tree *t, struct page *page,
 		      char last[S3_KEY_MAX + 1], bool *more)
 {
 	int err = 0;
 
+	b->entries = 0;
 	for (size_t i = 0; i < page->n && !err && *more; i++) {
 		const char *key = page_key(page, i);
 		const int place = place_of(b, key, page->items[i].len);
@@ -118,6 +143,7 @@ static int keep_items(const struct batch *b, struct tree *t, struct page *page,
 		/* Of another order no end can be told. */
 		if (strcmp(key, last) <= 0)
 			return -ERANGE;
+		b->entries += place == 0 && begins_entry(key, last);
 		snprintf(last, S3_KEY_MAX + 1, "%s", key);
 		if (place > 0)
 			*more = false;
@@ -128,7 +154,7 @@ static int keep_items(const struct batch *b, struct tree *t, struct page *page,
 }
 
 /* In a transaction; with the last page the directories that are open. */
-static int keep_page(const struct batch *b, struct tree *t, struct page *page,
+static int keep_page(struct batch *b, struct tree *t, struct page *page,
 		     char last[S3_KEY_MAX + 1], bool pages, bool *more)
 {
 	struct store *store = b->walk->ns->store;
@@ -157,10 +183,25 @@ static bool is_wanted(struct walk *w)
 	       (w->waiting || clock_ms() - w->active_ms < PATIENCE_MS);
 }
 
-static int read_batch(const struct batch *b, struct s3_pager *p,
-		      struct page *page, struct tree *t)
+/* A page has come, and is to be seen.  -EFBIG: there is no end of it. */
+static int count_page(struct batch *b, const struct page *page)
 {
 	struct namespace *ns = b->walk->ns;
+	const bool deep = b->entries < page->n / 4;
+
+	b->keys += page->n;
+	b->deep_keys += deep ? page->n : 0;
+	LOCK_SCOPE(&ns->lock);
+	b->pages++;
+	b->deep += deep;
+	pthread_cond_broadcast(&ns->wake);
+	return b->keys > BATCH_MAX || b->deep_keys > BATCH_DEEP_MAX ? -EFBIG
+								    : 0;
+}
+
+static int read_batch(struct batch *b, struct s3_pager *p, struct page *page,
+		      struct tree *t)
+{
 	char last[S3_KEY_MAX + 1] = "";
 	bool more = true, pages = true;
 	int err = 0;
@@ -172,14 +213,13 @@ static int read_batch(const struct batch *b, struct s3_pager *p,
 		if (err)
 			return err;
 		err = keep_page(b, t, page, last, pages, &more);
-		LOCK_SCOPE(&ns->lock);
-		pthread_cond_broadcast(&ns->wake);
+		if (!err && more)
+			err = count_page(b, page);
 	}
 	return err;
 }
 
-static int list_batch(const struct batch *b, const struct dir *parent,
-		      uint64_t *keys)
+static int list_batch(struct batch *b, const struct dir *parent, uint64_t *keys)
 {
 	struct namespace *ns = b->walk->ns;
 	char bucket[S3_BUCKET_MAX + 1], prefix[S3_KEY_MAX + 2];
@@ -245,6 +285,8 @@ static void run_batch(void *arg)
 	*at = b->next;
 	w->nbatches--;
 	w->unsorted |= err == -ERANGE;
+	if (err == -EFBIG)
+		w->held = HOLD;
 	w->keys += keys;
 	w->children += keys ? b->n : 0;
 	free(b);
@@ -393,13 +435,30 @@ static struct walk *walk_of(struct namespace *ns, uint64_t parent)
 	return new_walk(ns, parent, now);
 }
 
-static bool is_coming(const struct walk *w, uint64_t id)
+static const struct batch *coming(const struct walk *w, uint64_t id)
 {
 	for (const struct batch *b = w->batches; b; b = b->next)
 		for (unsigned int i = 0; i < b->n; i++)
 			if (b->ids[i] == id)
-				return true;
-	return false;
+				return b;
+	return NULL;
+}
+
+/* Its listing out of a batch, unless that takes longer than another. */
+static struct snap *await_batch(struct namespace *ns, const struct walk *w,
+				struct dir *dir)
+{
+	const struct batch *b = coming(w, dir->id);
+	const unsigned int pages = b ? b->pages + WAIT_PAGES : 0;
+	const unsigned int deep = b ? b->deep + WAIT_DEEP : 0;
+	struct snap *s = NULL;
+
+	while (!s && b && b->pages < pages && b->deep < deep && !ns->stopped) {
+		pthread_cond_wait(&ns->wake, &ns->lock);
+		s = namespace_fresh_snap(ns, dir, NULL);
+		b = coming(w, dir->id);
+	}
+	return s;
 }
 
 /* How many entries the child had that was read last: the first guess. */
@@ -417,6 +476,25 @@ static void guess_size(struct walk *w)
 	dirs_snap_put(w->ns->dirs, s);
 }
 
+static void go_ahead(struct walk *w)
+{
+	if (w->ahead > 0)
+		w->ahead--;
+	else
+		w->claimed = w->read;
+	if (w->held > 0) {
+		w->held--;
+		w->window = 0;
+		return;
+	}
+	w->window = w->window ? 2 * w->window : 4;
+	if (w->window > WINDOW_MAX)
+		w->window = WINDOW_MAX;
+	if (!w->children)
+		guess_size(w);
+	list_ahead(w);
+}
+
 /* Is it the directory behind the last one that was read? */
 static void follow(struct walk *w, uint64_t id)
 {
@@ -425,16 +503,7 @@ static void follow(struct walk *w, uint64_t id)
 	w->active_ms = clock_ms();
 	if (w->read && seek(w, w->read, 0, &s) && s.rec.dir == id) {
 		w->read = s.next;
-		w->window = w->window ? 2 * w->window : 4;
-		if (w->window > WINDOW_MAX)
-			w->window = WINDOW_MAX;
-		if (w->ahead > 0)
-			w->ahead--;
-		else
-			w->claimed = w->read;
-		if (!w->children)
-			guess_size(w);
-		list_ahead(w);
+		go_ahead(w);
 	} else if (seek(w, 0, id, &s) && s.next != w->read) {
 		w->read = w->claimed = s.next;
 		w->ahead = 0;
@@ -470,10 +539,8 @@ struct snap *walk_arrive(struct namespace *ns, struct dir *dir)
 	mine = namespace_fresh_snap(ns, dir, NULL);
 	follow(w, id);
 	w->waiting++;
-	while (!mine && is_coming(w, id) && !ns->stopped) {
-		pthread_cond_wait(&ns->wake, &ns->lock);
-		mine = namespace_fresh_snap(ns, dir, NULL);
-	}
+	if (!mine)
+		mine = await_batch(ns, w, dir);
 	w->waiting--;
 	w->active_ms = clock_ms();
 	return mine;

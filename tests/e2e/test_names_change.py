@@ -357,6 +357,31 @@ def for_ever(gw):
             look(m.file("datasets/"), names.tree(KINDS))
 
 
+def refreshed_under_a_snapshot(gw):
+    """What `refresh` of one path has put right stays so when what is known of
+    single names is over: by listing and by name, replaced, gone and new."""
+    ttl = 1.0 * SLOW
+    bucket = Bucket(gw, "frozen")
+    put(bucket, "d/", KINDS, 0)
+    with mounted(gw, "s3://frozen", metadata__ttl="%dms" % (ttl * 1000),
+                 metadata__negative_ttl="200ms") as m:
+        m.ctl("snapshot", "d")
+        look(m.file("d"), names.tree(KINDS))
+        change(bucket, "d/")
+        look(m.file("d"), names.tree(KINDS))
+        for name in sorted({k.partition("/")[0] for k in [*KINDS, *AFTER]}):
+            try:
+                m.ctl("refresh", "d/" + name)
+            except Exception as e:
+                assert name in ("gone", "dirgone"), (name, e)
+        for _ in range(2):
+            look(m.file("d"), names.tree(AFTER))
+            for name in ("gone", "dirgone"):
+                assert error_name(os.stat, m.file("d/" + name)) == "ENOENT"
+            check_bytes(m.file("d"), AFTER, 1)
+            time.sleep(ttl + 0.3)
+
+
 def open_file_is_replaced(gw):
     """Who has a file open reads the version that he opened, or an error;
     who opens it anew reads the new one or, within the ttl, an error."""
@@ -392,7 +417,7 @@ def open_file_is_replaced(gw):
 
 CASES = [flat_while_written, tree_while_written, beside_over_ranges,
          gains_a_directory,          corrected_within_ttl, known_by_name_alone, for_ever,
-         open_file_is_replaced]
+         refreshed_under_a_snapshot, open_file_is_replaced]
 
 
 def main():

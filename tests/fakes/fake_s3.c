@@ -368,16 +368,39 @@ static void reverse(struct s3_pager *p)
 	}
 }
 
+static void group(struct s3_pager *p)
+{
+	struct item *items = malloc((p->n + 1) * sizeof(*items));
+	size_t n = 0;
+
+	for (int prefix = 1; prefix >= 0; prefix--)
+		for (size_t i = 0; i < p->n; i++)
+			if (p->items[i].is_prefix == (bool)prefix)
+				items[n++] = p->items[i];
+	free(p->items);
+	p->items = items;
+}
+
+/* Pages of all there is. */
+static bool is_gathered(const struct s3_pager *p)
+{
+	return p->l.bucket &&
+	       (p->s3->order == FAKE_REVERSED || p->s3->order == FAKE_GROUPED);
+}
+
 /* Under the lock: the next page's items are from p->at on; how many. */
 static size_t turn(struct s3_pager *p)
 {
 	const struct s3 *s3 = p->s3;
 	const size_t max = p->l.max_keys ? p->l.max_keys : s3->page;
 
-	if (s3->order == FAKE_REVERSED && p->l.bucket) {
+	if (is_gathered(p)) {
 		if (!p->page) {
 			gather(p, SIZE_MAX);
-			reverse(p);
+			if (s3->order == FAKE_REVERSED)
+				reverse(p);
+			else
+				group(p);
 		}
 		p->done = p->n - p->at <= max;
 		return p->done ? p->n - p->at : max;
@@ -466,7 +489,7 @@ int s3_pager_next(struct s3_pager *p, bool *more, struct s3_answer *answer)
 			      ?: give(p, count, true, false);
 	else
 		err = give(p, count, true, true);
-	if (s3->order == FAKE_REVERSED)
+	if (is_gathered(p))
 		p->at += count;
 	p->page++;
 	*more = !p->done;

@@ -11,6 +11,7 @@ enum fake_order {
 	FAKE_SPLIT,    /* in each page the prefixes behind the files */
 	FAKE_TWICE,    /* each page begins with the last entry of that before */
 	FAKE_REVERSED, /* in no order of S3's */
+	FAKE_GROUPED,  /* all prefixes, then all files, over the pages */
 };
 
 /* What was asked; list counts pages, of which flat had no delimiter and

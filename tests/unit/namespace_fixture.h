@@ -155,6 +155,15 @@ static inline unsigned int times(const struct seen *s, const char *name,
 	return n;
 }
 
+/* As S3 lists them. */
+static inline void check_order(const struct seen *s)
+{
+	for (size_t i = 1; i < s->n; i++)
+		ck_assert_msg(names_by_s3(&s->recs[i - 1], &s->recs[i]) < 0,
+			      "%s before %s", s->recs[i - 1].name,
+			      s->recs[i].name);
+}
+
 /* The path by looking at each component; 0 or -errno. */
 static inline int walk_to(const char *path, struct ns_attr *out)
 {

@@ -22,14 +22,6 @@ static void style_key(char out[64], unsigned int style, unsigned int i)
 	snprintf(out, 64, styles[style], v);
 }
 
-static void check_order(const struct seen *s)
-{
-	for (size_t i = 1; i < s->n; i++)
-		ck_assert_msg(names_by_s3(&s->recs[i - 1], &s->recs[i]) < 0,
-			      "%s before %s", s->recs[i - 1].name,
-			      s->recs[i].name);
-}
-
 START_TEST(large_ones_are_cut_and_whole)
 {
 	struct seen s = {0};
@@ -154,6 +146,82 @@ START_TEST(a_hidden_file_comes_once_over_cuts)
 }
 END_TEST
 
+/* ---- another order ---- */
+
+/* Names of a page that came before the order was seen to be another: given
+ * again by rewinddir and seekdir. */
+START_TEST(another_order_is_read_again)
+{
+	uint64_t pos = 0, some;
+	struct seen s = {.max = 3};
+	struct ns_dir *d;
+	char key[32];
+
+	begin_ns(FAKE_REVERSED, 10);
+	for (int i = 0; i < 95; i++) {
+		snprintf(key, sizeof(key), "key%02d", i);
+		put(key);
+	}
+	ck_assert_int_eq(namespace_open_dir(ns, ROOT, &d), 0);
+	ck_assert_int_eq(namespace_read_dir(ns, d, &pos, true, see, &s), 0);
+	ck_assert_uint_eq(s.n, 3);
+	some = pos;
+	ck_assert_int_eq(read_on(d, &pos, &s), 0);
+	ck_assert_uint_eq(s.n, 95);
+	for (int i = 0; i < 4; i++) {
+		struct seen again = {.max = (size_t)i};
+
+		/* From the beginning, or behind the first three. */
+		pos = i % 2 ? some : 0;
+		ck_assert_int_eq(read_on(d, &pos, &again), 0);
+		ck_assert_uint_eq(again.n, i % 2 ? 92 : 95);
+		for (size_t k = 0; k < s.n; k++)
+			ck_assert_uint_eq(times(&again, s.recs[k].name, false),
+					  k >= 3 || i % 2 == 0);
+		seen_free(&again);
+	}
+	seen_free(&s);
+	namespace_close_dir(ns, d);
+	end_ns();
+}
+END_TEST
+
+/* What a range had when another one showed the order has not been given. */
+START_TEST(another_order_is_seen_in_a_later_range)
+{
+	struct seen s = {.max = 3};
+	uint64_t pos = 0;
+	struct ns_dir *d;
+	char key[32];
+
+	begin_ns(FAKE_GROUPED, 10);
+	for (int i = 0; i < 300; i++) {
+		snprintf(key, sizeof(key), "key%03d/x", i);
+		put(key);
+		snprintf(key, sizeof(key), "key%03d.f", i);
+		put(key);
+	}
+	ck_assert_int_eq(namespace_open_dir(ns, ROOT, &d), 0);
+	ck_assert_int_eq(namespace_read_dir(ns, d, &pos, true, see, &s), 0);
+	if (_i) { /* until all ranges have come to their ends */
+		do
+			usleep(100000);
+		while (asked());
+	}
+	for (int again = 0; again < 2; again++) {
+		ck_assert_int_eq(read_on(d, &pos, &s), 0);
+		ck_assert_uint_eq(s.n, 600);
+		for (size_t k = 0; k < s.n; k++)
+			ck_assert_uint_eq(
+				times(&s, s.recs[k].name, s.recs[k].is_dir), 1);
+		seen_free(&s);
+		pos = 0;
+	}
+	namespace_close_dir(ns, d);
+	end_ns();
+}
+END_TEST
+
 /* ---- errors ---- */
 
 START_TEST(errors_are_returned_and_not_remembered)
@@ -250,159 +318,6 @@ START_TEST(stopping_ends_who_waits)
 	namespace_stop(ns);
 	pthread_join(thread, NULL);
 	ck_assert_int_eq(err, -EIO);
-	end_ns();
-}
-END_TEST
-
-/* ---- walks ---- */
-
-static void make_children(int children, int files)
-{
-	for (int i = 0; i < children; i++)
-		for (int k = 0; k < files; k++) {
-			char key[64];
-
-			snprintf(key, sizeof(key), "p/c%04d/f%02d", i, k);
-			put(key);
-		}
-}
-
-/* Reads the children in order, as find does; how many names in all. */
-static size_t walk_children(uint64_t parent, size_t each)
-{
-	struct seen all = {0}, s = {0};
-	size_t n = 0;
-
-	ck_assert_int_eq(read_dir(parent, &all), 0);
-	settle(parent);
-	for (size_t i = 0; i < all.n; i++) {
-		ck_assert(all.recs[i].is_dir);
-		ck_assert_int_eq(read_dir(all.recs[i].dir, &s), 0);
-		ck_assert_msg(!each || s.n == each, "%s has %zu names",
-			      all.recs[i].name, s.n);
-		check_order(&s);
-		n += s.n;
-		seen_free(&s);
-	}
-	seen_free(&all);
-	return n;
-}
-
-START_TEST(directories_in_order_are_listed_ahead)
-{
-	struct fake_calls c;
-	uint64_t parent;
-
-	begin_ns(FAKE_SORTED, 1000);
-	make_children(300, 5);
-	parent = dir_of("p");
-	asked();
-	ck_assert_uint_eq(walk_children(parent, 5), 1500);
-	c = fake_s3_calls(s3);
-	ck_assert_uint_gt(c.flat, 0);
-	ck_assert_uint_lt(c.list, 100);
-	ck_assert_uint_eq(walk_children(parent, 5), 1500);
-	ck_assert_uint_eq(asked(), 0);
-	unmount_ns();
-	mount_ns();
-	ck_assert_uint_eq(walk_children(dir_of("p"), 5), 1500);
-	ck_assert_uint_eq(asked(), 0);
-	end_ns();
-}
-END_TEST
-
-/* Longer than what is listed ahead at a time: still many by one request. */
-START_TEST(a_long_walk_asks_little)
-{
-	struct fake_calls c;
-	uint64_t parent;
-
-	begin_ns(FAKE_SORTED, 1000);
-	make_children(1500, 2);
-	parent = dir_of("p");
-	asked();
-	ck_assert_uint_eq(walk_children(parent, 2), 3000);
-	c = fake_s3_calls(s3);
-	ck_assert_uint_lt(c.list, 300);
-	end_ns();
-}
-END_TEST
-
-START_TEST(directories_out_of_order_are_not)
-{
-	struct seen all = {0}, s = {0};
-	uint64_t parent;
-
-	begin_ns(FAKE_SORTED, 1000);
-	make_children(100, 5);
-	parent = dir_of("p");
-	ck_assert_int_eq(read_dir(parent, &all), 0);
-	settle(parent);
-	asked();
-	for (size_t i = 0; i < all.n; i += 7) {
-		ck_assert_int_eq(read_dir(all.recs[all.n - 1 - i].dir, &s), 0);
-		ck_assert_uint_eq(s.n, 5);
-		seen_free(&s);
-	}
-	ck_assert_uint_eq(fake_s3_calls(s3).flat, 0);
-	seen_free(&all);
-	end_ns();
-}
-END_TEST
-
-/* Children of all sizes, what is no directory between them, and a server
- * that answers in small pages and fails now and then. */
-START_TEST(any_children_are_walked)
-{
-	size_t want = 0;
-	char key[64];
-
-	names_seed(77 + (uint64_t)_i);
-	begin_ns(_i % 2 ? FAKE_SPLIT : FAKE_TWICE, 60);
-	for (int i = 0; i < 120; i++) {
-		const unsigned int n = names_below(8)
-					       ? (unsigned int)names_below(6)
-					       : (unsigned int)names_below(700);
-
-		snprintf(key, sizeof(key), "p/c%04d/", i);
-		put(key);
-		for (unsigned int k = 0; k < n; k++) {
-			snprintf(key, sizeof(key), "p/c%04d/%s%05u%s", i,
-				 k % 7 ? "" : "sub", k, k % 7 ? "" : "/x");
-			put(key);
-		}
-		want += n;
-	}
-	ck_assert_uint_eq(walk_children(dir_of("p"), 0), want);
-	ck_assert_uint_eq(walk_children(dir_of("p"), 0), want);
-	unmount_ns();
-	mount_ns();
-	asked();
-	ck_assert_uint_eq(walk_children(dir_of("p"), 0), want);
-	ck_assert_uint_eq(asked(), 0);
-	end_ns();
-}
-END_TEST
-
-static void *walk_it(void *arg)
-{
-	walk_children(*(uint64_t *)arg, 5);
-	return NULL;
-}
-
-START_TEST(many_walk_at_once)
-{
-	pthread_t threads[4];
-	uint64_t parent;
-
-	begin_ns(FAKE_SORTED, 200);
-	make_children(200, 5);
-	parent = dir_of("p");
-	for (int i = 0; i < 4; i++)
-		ck_assert_int_eq(
-			thread_start(&threads[i], "walk", walk_it, &parent), 0);
-	for (int i = 0; i < 4; i++)
-		pthread_join(threads[i], NULL);
 	end_ns();
 }
 END_TEST
@@ -538,14 +453,11 @@ static Suite *suite(void)
 	ADD_ROWS(tc, large_ones_are_cut_and_whole, styles);
 	tcase_add_loop_test(tc, names_come_once_while_others_change, 0, 3);
 	tcase_add_test(tc, a_hidden_file_comes_once_over_cuts);
+	tcase_add_test(tc, another_order_is_read_again);
+	tcase_add_loop_test(tc, another_order_is_seen_in_a_later_range, 0, 2);
 	tcase_add_test(tc, errors_are_returned_and_not_remembered);
 	tcase_add_test(tc, a_listing_that_breaks_off_fails);
 	tcase_add_test(tc, stopping_ends_who_waits);
-	tcase_add_test(tc, directories_in_order_are_listed_ahead);
-	tcase_add_test(tc, a_long_walk_asks_little);
-	tcase_add_test(tc, directories_out_of_order_are_not);
-	tcase_add_loop_test(tc, any_children_are_walked, 0, 4);
-	tcase_add_test(tc, many_walk_at_once);
 	ADD_ROWS(tc, a_harmed_listing_is_made_anew, harms);
 	tcase_add_test(tc, a_harmed_root_is_made_anew);
 	tcase_add_test(tc, a_lost_file_makes_old_numbers_stale);
