@@ -160,6 +160,11 @@ static void cmd_import(struct job *job)
 	else if (err == -EINVAL)
 		say(job, "error: import needs a mount of one bucket, and "
 			 "columns with Key and Size\n");
+	else if (err == -ENODATA)
+		say(job,
+		    "error: import: none of %llu lines is an object of this "
+		    "bucket and prefix; nothing was changed\n",
+		    (unsigned long long)line);
 	else if (err)
 		say_error(job, "import", err);
 	else

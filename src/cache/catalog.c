@@ -185,6 +185,7 @@ struct import {
 	char *chunk; /* owned, CHUNK; read of the file */
 	size_t at, len;
 	uint64_t line, bytes, total;
+	uint64_t rows; /* of this bucket and prefix */
 	char bucket[S3_BUCKET_MAX + 1], prefix[S3_KEY_MAX + 2];
 	char last[S3_KEY_MAX + 1]; /* while the order is looked at */
 	struct tree *t;
@@ -282,7 +283,13 @@ static int next_line(struct import *im, char buf[INVENTORY_LINE_MAX])
 	return strlen(buf) == n ? 1 : -EBADMSG;
 }
 
-/* Calls each for the rows that are of this bucket. */
+static bool is_ours(const struct import *im, const struct inventory_row *row)
+{
+	return (!row->bucket[0] || !strcmp(row->bucket, im->bucket)) &&
+	       !strncmp(row->key, im->prefix, strlen(im->prefix));
+}
+
+/* Calls each for the rows that are of this bucket and prefix. */
 static int read_rows(struct import *im,
 		     int (*each)(struct import *im,
 				 const struct inventory_row *row))
@@ -291,18 +298,19 @@ static int read_rows(struct import *im,
 	struct inventory_row row;
 	int err = 0, got;
 
-	im->line = im->bytes = 0;
+	im->line = im->bytes = im->rows = 0;
 	while (!err && (got = next_line(im, line))) {
 		if (got < 0)
 			return got;
 		err = inventory_parse(line, &im->columns, &row);
-		if (err > 0 || (!err && row.bucket[0] &&
-				strcmp(row.bucket, im->bucket) != 0)) {
+		if (err > 0 || (!err && !is_ours(im, &row))) {
 			err = 0;
 			continue;
 		}
-		if (!err)
+		if (!err) {
+			im->rows++;
 			err = each(im, &row);
+		}
 		if (!err && im->line % BATCH == 0 &&
 		    !goes_on(im->watch, im->bytes, im->total))
 			err = -ECANCELED;
@@ -338,6 +346,10 @@ static int import_rows(struct import *im, struct dir *root)
 {
 	int err = look_through(im);
 
+	/* What failed in front of a pipe, or is another bucket's, would make
+	 * the mount empty, and that believed for ever. */
+	if (!err && !im->rows)
+		err = -ENODATA;
 	if (!err)
 		err = tree_new(im->ns, root, true, namespace_now(),
 			       STORE_FROZEN, &im->t);

@@ -27,8 +27,9 @@ int catalog_refresh(struct namespace *ns, const char *path, bool freeze,
 /*
  * Reads a list of objects (inventory.h) from fd, and believes it until the
  * next refresh: no listing is made any more.  columns: NULL for the default.
- * Rows of other buckets and prefixes are passed over.  *line is where it
- * failed with -EBADMSG.
+ * Rows of other buckets and prefixes are passed over; -ENODATA when there are
+ * no others, and then everything stays as it is.  *line is where it failed
+ * with -EBADMSG.
  */
 int catalog_import(struct namespace *ns, int fd, const char *columns,
 		   const struct catalog_watch *watch, uint64_t *files,
