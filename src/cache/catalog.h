@@ -42,8 +42,9 @@ int catalog_export(struct namespace *ns, int fd, const char *path,
 		   uint64_t *unlisted);
 
 /*
- * The files under prefix whose user metadata (or tags) are known and have all
- * of these values; "name=value" each.  Calls found with their paths.
+ * The files that are prefix or under it ("" is all; a '/' may be behind it)
+ * whose user metadata (or tags) are known and have all of these values;
+ * "name=value" each.  Calls found with their paths.
  */
 int catalog_find(struct namespace *ns, const char *prefix,
 		 const char *const *meta, unsigned int nmeta,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists of objects that are believed. */
+/* Lists of objects that are believed, and what is found among them. */
 #include <fcntl.h>
 
 #include "cache/catalog.h"
+#include "cache/namespace_int.h"
 #include "namespace_fixture.h"
 
 #define OF(bucket, key)         \
@@ -92,6 +93,65 @@ START_TEST(a_list_of_nothing_changes_nothing)
 }
 END_TEST
 
+static void note(const char *dir, const char *name)
+{
+	const uint64_t at = dir_of(dir);
+
+	ck_assert_int_eq(store_begin(ns->store), 0);
+	ck_assert_int_eq(store_note_put(ns->store, at, name,
+					"{\"etag\":\"\\\"e\\\"\","
+					"\"meta\":{\"c\":\"red\"}}"),
+			 0);
+	ck_assert_int_eq(store_commit(ns->store), 0);
+}
+
+static int add_path(void *ctx, const char *path)
+{
+	strcat(ctx, path);
+	strcat(ctx, " ");
+	return 0;
+}
+
+static const struct {
+	const char *prefix, *found;
+} finds[] = {
+	{"", "data/f data/sub/g database/h datafile "},
+	{"data", "data/f data/sub/g "},
+	{"data/", "data/f data/sub/g "},
+	{"data/sub", "data/sub/g "},
+	{"data/s", ""},
+	{"datafile", "datafile "},
+	{"datafile/", ""},
+	{"dat", ""},
+};
+
+START_TEST(files_below_a_prefix_are_found)
+{
+	static const char *const wanted[] = {"c=red"};
+	char got[200] = "";
+	uint64_t files;
+
+	begin_ns(FAKE_SORTED, 1000);
+	ck_assert_int_eq(import(OF("b", "data/f") OF("b", "data/sub/g") OF(
+					"b", "database/h") OF("b", "datafile"),
+				false, &files),
+			 0);
+	note("data", "f");
+	note("data/sub", "g");
+	note("database", "h");
+	note("", "datafile");
+	ck_assert_int_eq(catalog_find(ns, finds[_i].prefix, wanted, 1, NULL, 0,
+				      add_path, got),
+			 0);
+	/* They come in no order. */
+	ck_assert_uint_eq(strlen(got), strlen(finds[_i].found));
+	for (char *save, *p = strtok_r(got, " ", &save); p;
+	     p = strtok_r(NULL, " ", &save))
+		ck_assert_msg(strstr(finds[_i].found, p) != NULL, "%s", p);
+	end_ns();
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("catalog");
@@ -101,6 +161,8 @@ static Suite *suite(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, rows_are_believed, 0, 2);
 	tcase_add_loop_test(tc, a_list_of_nothing_changes_nothing, 0, 2);
+	tcase_add_loop_test(tc, files_below_a_prefix_are_found, 0,
+			    sizeof(finds) / sizeof(*finds));
 	suite_add_tcase(s, tc);
 	return s;
 }
