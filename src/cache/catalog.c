@@ -79,10 +79,9 @@ static void keep_total(struct namespace *ns, uint64_t dir, uint64_t files)
 }
 
 /* A page, or so many rows, in a transaction. */
-static int keep_items(struct namespace *ns, struct tree *t,
-		      const struct page *page, bool last)
+static int keep_items(struct tree *t, const struct page *page, bool last)
 {
-	int err = store_begin(ns->store);
+	int err = tree_begin(t);
 
 	if (err)
 		return err;
@@ -90,14 +89,7 @@ static int keep_items(struct namespace *ns, struct tree *t,
 		err = tree_add(t, page, i);
 	if (!err && last)
 		err = tree_end(t);
-	if (err) {
-		store_abort(ns->store);
-		return err;
-	}
-	err = store_commit(ns->store);
-	if (!err)
-		tree_publish(t);
-	return err;
+	return tree_commit(t, err);
 }
 
 static int list_tree(struct namespace *ns, const struct dir *dir,
@@ -122,7 +114,7 @@ static int list_tree(struct namespace *ns, const struct dir *dir,
 		err = s3_pager_next(p, &more, NULL);
 		page_sort(&page);
 		if (!err)
-			err = keep_items(ns, t, &page, !more);
+			err = keep_items(t, &page, !more);
 		if (!err && !goes_on(watch, tree_entries(t), total))
 			err = -ECANCELED;
 	}
@@ -203,7 +195,7 @@ static int add_row(struct import *im, const struct inventory_row *row)
 	int err = page_take(&im->page, &e);
 
 	if (!err && im->page.n >= BATCH) {
-		err = keep_items(im->ns, im->t, &im->page, false);
+		err = keep_items(im->t, &im->page, false);
 		page_clear(&im->page);
 	}
 	return err;
@@ -358,7 +350,7 @@ static int import_rows(struct import *im, struct dir *root)
 	tree_tell(im->t);
 	err = im->sort ? store_sort_each(im->sort, add_sorted, im)
 		       : read_rows(im, add_row);
-	return err ? err : keep_items(im->ns, im->t, &im->page, true);
+	return err ? err : keep_items(im->t, &im->page, true);
 }
 
 int catalog_import(struct namespace *ns, int fd, const char *columns,
