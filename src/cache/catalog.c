@@ -203,13 +203,17 @@ static int add_row(struct import *im, const struct inventory_row *row)
 
 static int put_row(struct import *im, const struct inventory_row *row)
 {
-	return store_sort_put(im->sort, row->key, strlen(row->key), row,
-			      sizeof(*row));
+	unsigned char packed[INVENTORY_PACKED_MAX];
+
+	return store_sort_put(im->sort, row->key, strlen(row->key), packed,
+			      inventory_pack(row, packed));
 }
 
-static int add_sorted(void *ctx, const void *row, size_t n)
+static int add_sorted(void *ctx, const void *packed, size_t n)
 {
-	return n == sizeof(struct inventory_row) ? add_row(ctx, row) : -EIO;
+	struct inventory_row row;
+
+	return inventory_unpack(packed, n, &row) ? -EIO : add_row(ctx, &row);
 }
 
 static int check_row(struct import *im, const struct inventory_row *row)

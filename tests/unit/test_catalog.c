@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "cache/catalog.h"
+#include "cache/inventory.h"
 #include "cache/namespace_int.h"
 #include "namespace_fixture.h"
 
@@ -93,6 +94,114 @@ START_TEST(a_list_of_nothing_changes_nothing)
 }
 END_TEST
 
+static void same_row(const struct inventory_row *a,
+		     const struct inventory_row *b)
+{
+	ck_assert_str_eq(a->key, b->key);
+	ck_assert_str_eq(a->etag, b->etag);
+	ck_assert_str_eq(a->storage_class, b->storage_class);
+	ck_assert_uint_eq(a->size, b->size);
+	ck_assert_int_eq(a->mtime, b->mtime);
+}
+
+/* What waits on disk to be sorted: no longer than what is in it, which of a
+ * row like most is far below what SQLite keeps in a page of a tree. */
+START_TEST(rows_are_packed)
+{
+	struct inventory_row r = {
+		.bucket = "b",
+		.key = "datasets/images/train/n0144/n0144_"
+		       "10026.jpeg",
+		.etag = "\"0123456789abcdef0123456789abcdef\"",
+		.storage_class = "STANDARD",
+		.size = 1ULL << 63,
+		.mtime = -5};
+	unsigned char packed[INVENTORY_PACKED_MAX];
+	struct inventory_row got;
+	size_t n = inventory_pack(&r, packed);
+
+	ck_assert_uint_lt(n, 120);
+	ck_assert_int_eq(inventory_unpack(packed, n, &got), 0);
+	same_row(&got, &r);
+	memset(r.key, 'k', sizeof(r.key) - 1);
+	memset(r.etag, 'e', sizeof(r.etag) - 1);
+	memset(r.storage_class, 'c', sizeof(r.storage_class) - 1);
+	n = inventory_pack(&r, packed);
+	ck_assert_uint_le(n, sizeof(packed));
+	ck_assert_int_eq(inventory_unpack(packed, n, &got), 0);
+	same_row(&got, &r);
+}
+END_TEST
+
+/* Each in memory of its own length, that a checker may see what is beyond. */
+START_TEST(harmed_rows_are_refused)
+{
+	const struct inventory_row r = {
+		.key = "key", .etag = "\"e\"", .storage_class = "S"};
+	unsigned char packed[INVENTORY_PACKED_MAX];
+	struct inventory_row got;
+	const size_t n = inventory_pack(&r, packed);
+
+	for (size_t i = 0; i <= n + 1; i++) {
+		unsigned char *cut = malloc(i ? i : 1);
+
+		memcpy(cut, packed, i);
+		ck_assert_int_eq(inventory_unpack(cut, i, &got),
+				 i == n ? 0 : -EBADMSG);
+		free(cut);
+	}
+	for (size_t i = 16; i < n; i++)
+		for (int to = 0; to < 256; to++) {
+			unsigned char *harmed = malloc(n);
+
+			memcpy(harmed, packed, n);
+			harmed[i] = (unsigned char)to;
+			inventory_unpack(harmed, n, &got);
+			ck_assert_uint_lt(strnlen(got.key, sizeof(got.key)),
+					  sizeof(got.key));
+			free(harmed);
+		}
+	ck_assert_int_eq(inventory_unpack(NULL, 0, &got), -EBADMSG);
+}
+END_TEST
+
+#define ROWS 500
+
+/* In no order, each with all that it says. */
+START_TEST(rows_are_sorted)
+{
+	char text[ROWS * 110 + 1] = "", path[40];
+	struct ns_attr a;
+	uint64_t files;
+
+	for (unsigned int i = 0; i < ROWS; i++) {
+		const unsigned int k = i * 167 % ROWS;
+
+		snprintf(text + strlen(text), 110,
+			 "\"b\",\"d%u/f%u\",\"%u\","
+			 "\"2026-01-02T03:%02u:05.000Z\",\"e%u\",\"C%u\"\n",
+			 k % 7, k, k, k % 60, k, k);
+	}
+	begin_ns(FAKE_SORTED, 1000);
+	ck_assert_int_eq(import(text, _i, &files), 0);
+	ck_assert_uint_eq(files, ROWS);
+	for (unsigned int k = 0; k < ROWS; k++) {
+		char etag[20], class[20];
+
+		snprintf(path, sizeof(path), "d%u/f%u", k % 7, k);
+		snprintf(etag, sizeof(etag), "\"e%u\"", k);
+		snprintf(class, sizeof(class), "C%u", k);
+		ck_assert_int_eq(walk_to(path, &a), 0);
+		ck_assert_uint_eq(a.size, k);
+		ck_assert_int_eq(a.mtime, 1767322805 + k % 60 * 60);
+		ck_assert_str_eq(a.etag, etag);
+		ck_assert_str_eq(a.storage_class, class);
+	}
+	ck_assert_uint_eq(asked(), 0);
+	end_ns();
+}
+END_TEST
+
 static void note(const char *dir, const char *name)
 {
 	const uint64_t at = dir_of(dir);
@@ -159,6 +268,9 @@ static Suite *suite(void)
 
 	tcase_add_checked_fixture(tc, fixture_setup, NULL);
 	tcase_set_timeout(tc, 30);
+	tcase_add_test(tc, rows_are_packed);
+	tcase_add_test(tc, harmed_rows_are_refused);
+	tcase_add_loop_test(tc, rows_are_sorted, 0, 2);
 	tcase_add_loop_test(tc, rows_are_believed, 0, 2);
 	tcase_add_loop_test(tc, a_list_of_nothing_changes_nothing, 0, 2);
 	tcase_add_loop_test(tc, files_below_a_prefix_are_found, 0,
