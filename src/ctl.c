@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One thread answers one caller at a time; a slow one is cut off. */
+/* One thread answers one caller at a time; a slow one is cut off (but for
+ * what ctl_names.c takes over). */
 #include "ctl.h"
 
 #include <errno.h>
@@ -236,6 +237,7 @@ static void serve(struct ctl *c, int fd)
 		} else {
 			answer(c->daemon, line, &b);
 		}
+		strbuf_add(&b, "", 1);
 		send_all(fd, &b);
 	}
 	if (passed >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: a line in, an answer out.  Its path is in the attribute
+ * The control socket: a line in, an answer out, which a NUL byte ends: without
+ * it the answer was cut short.  Its path is in the attribute
  * user.s3rdmafs.control of the mount's root; only root and the user of the
  * mount are answered.
  */

@@ -3,6 +3,7 @@
 #include "ctl_names.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -41,7 +42,7 @@ struct job {
 	unsigned int nwords;
 	const char *unit;
 	uint64_t told_ms;
-	bool gone; /* nobody listens any more */
+	bool gone; /* nobody listens any more, or the daemon ends */
 };
 
 struct command {
@@ -49,12 +50,33 @@ struct command {
 	void (*run)(struct job *job);
 };
 
+/* Who reads slowly, or was stopped for a while, gets all of it all the same:
+ * what is waited for is that it goes, or that the daemon ends. */
+static void put(struct job *job, const char *text, size_t n)
+{
+	while (!job->gone && n) {
+		const ssize_t sent = send(job->sock, text, n,
+					  MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (sent > 0) {
+			text += sent;
+			n -= (size_t)sent;
+		} else if (sent < 0 && errno == EAGAIN &&
+			   !atomic_load(&job->names->stopping)) {
+			struct pollfd p = {.fd = job->sock, .events = POLLOUT};
+
+			poll(&p, 1, 200);
+		} else {
+			job->gone = true;
+		}
+	}
+}
+
 static void say(struct job *job, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 static void say(struct job *job, const char *fmt, ...)
 {
 	char text[2 * NAMESPACE_PATH_MAX];
-	size_t at = 0;
 	va_list args;
 	int n;
 
@@ -63,15 +85,25 @@ static void say(struct job *job, const char *fmt, ...)
 	va_end(args);
 	if (n >= (int)sizeof(text))
 		n = sizeof(text) - 1;
-	while (!job->gone && n > 0 && at < (size_t)n) {
-		const ssize_t sent = send(job->sock, text + at, (size_t)n - at,
-					  MSG_NOSIGNAL);
+	if (n > 0)
+		put(job, text, (size_t)n);
+}
 
-		if (sent <= 0)
-			job->gone = true;
-		else
-			at += (size_t)sent;
-	}
+/* Left out where the line does not fit: the next one says more, and the work
+ * waits for nobody who only looks on. */
+static void say_progress(struct job *job, uint64_t done, uint64_t total)
+{
+	char text[96];
+	const int n = snprintf(text, sizeof(text), "progress %llu %llu %s\n",
+			       (unsigned long long)done,
+			       (unsigned long long)total, job->unit);
+	const ssize_t sent = send(job->sock, text, (size_t)n,
+				  MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (sent > 0)
+		put(job, text + sent, (size_t)(n - sent));
+	else if (sent < 0 && errno != EAGAIN)
+		job->gone = true;
 }
 
 static bool on_step(void *ctx, uint64_t done, uint64_t total)
@@ -79,10 +111,9 @@ static bool on_step(void *ctx, uint64_t done, uint64_t total)
 	struct job *job = ctx;
 	const uint64_t now = clock_ms();
 
-	if (now - job->told_ms >= PROGRESS_MS) {
+	if (!job->gone && now - job->told_ms >= PROGRESS_MS) {
 		job->told_ms = now;
-		say(job, "progress %llu %llu %s\n", (unsigned long long)done,
-		    (unsigned long long)total, job->unit);
+		say_progress(job, done, total);
 	}
 	return !job->gone && !atomic_load(&job->names->stopping);
 }
@@ -160,6 +191,11 @@ static void cmd_import(struct job *job)
 	else if (err == -EINVAL)
 		say(job, "error: import needs a mount of one bucket, and "
 			 "columns with Key and Size\n");
+	else if (err == -ENODATA)
+		say(job,
+		    "error: import: none of %llu lines is an object of this "
+		    "bucket and prefix; nothing was changed\n",
+		    (unsigned long long)line);
 	else if (err)
 		say_error(job, "import", err);
 	else
@@ -197,7 +233,9 @@ static int say_path(void *ctx, const char *path)
 	struct job *job = ctx;
 
 	say(job, "%s\n", path);
-	return job->gone || atomic_load(&job->names->stopping) ? -EPIPE : 0;
+	/* Without an end to it: s3rdmactl says that it was cut short. */
+	job->gone |= atomic_load(&job->names->stopping);
+	return job->gone ? -EPIPE : 0;
 }
 
 /* Words: the prefix, then "meta" or "tag" before each name=value. */
@@ -228,8 +266,10 @@ static const struct command commands[] = {
 
 /* ---- running them ---- */
 
-static void free_job(struct job *job)
+/* With the end of the answer. */
+static void finish(struct job *job)
 {
+	put(job, "", 1);
 	if (job->sock >= 0)
 		close(job->sock);
 	if (job->fd >= 0)
@@ -244,7 +284,7 @@ static void *run_job(void *arg)
 	struct ctl_names *n = job->names;
 
 	job->command->run(job);
-	free_job(job);
+	finish(job);
 	LOCK_SCOPE(&n->lock);
 	n->running--;
 	pthread_cond_broadcast(&n->changed);
@@ -301,7 +341,7 @@ static void start(struct ctl_names *n, const struct command *c,
 		n->running++;
 		return;
 	}
-	free_job(job);
+	finish(job);
 }
 
 bool ctl_names_take(struct ctl_names *n, const char *command, const char *args,

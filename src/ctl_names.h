@@ -6,6 +6,9 @@
  *     progress DONE TOTAL UNIT      now and then; TOTAL is 0 while unknown
  *     TEXT                          of the command
  *     error: TEXT                   the last one, when it failed
+ *
+ * A reader is waited for as long as it is there; lines of progress that do not
+ * fit are left out.
  */
 #ifndef S3RDMAFS_CTL_NAMES_H
 #define S3RDMAFS_CTL_NAMES_H

@@ -79,10 +79,9 @@ static void keep_total(struct namespace *ns, uint64_t dir, uint64_t files)
 }
 
 /* A page, or so many rows, in a transaction. */
-static int keep_items(struct namespace *ns, struct tree *t,
-		      const struct page *page, bool last)
+static int keep_items(struct tree *t, const struct page *page, bool last)
 {
-	int err = store_begin(ns->store);
+	int err = tree_begin(t);
 
 	if (err)
 		return err;
@@ -90,14 +89,7 @@ static int keep_items(struct namespace *ns, struct tree *t,
 		err = tree_add(t, page, i);
 	if (!err && last)
 		err = tree_end(t);
-	if (err) {
-		store_abort(ns->store);
-		return err;
-	}
-	err = store_commit(ns->store);
-	if (!err)
-		tree_publish(t);
-	return err;
+	return tree_commit(t, err);
 }
 
 static int list_tree(struct namespace *ns, const struct dir *dir,
@@ -122,7 +114,7 @@ static int list_tree(struct namespace *ns, const struct dir *dir,
 		err = s3_pager_next(p, &more, NULL);
 		page_sort(&page);
 		if (!err)
-			err = keep_items(ns, t, &page, !more);
+			err = keep_items(t, &page, !more);
 		if (!err && !goes_on(watch, tree_entries(t), total))
 			err = -ECANCELED;
 	}
@@ -189,6 +181,7 @@ struct import {
 	char *chunk; /* owned, CHUNK; read of the file */
 	size_t at, len;
 	uint64_t line, bytes, total;
+	uint64_t rows; /* of this bucket and prefix */
 	char bucket[S3_BUCKET_MAX + 1], prefix[S3_KEY_MAX + 2];
 	char last[S3_KEY_MAX + 1]; /* while the order is looked at */
 	struct tree *t;
@@ -206,7 +199,7 @@ static int add_row(struct import *im, const struct inventory_row *row)
 	int err = page_take(&im->page, &e);
 
 	if (!err && im->page.n >= BATCH) {
-		err = keep_items(im->ns, im->t, &im->page, false);
+		err = keep_items(im->t, &im->page, false);
 		page_clear(&im->page);
 	}
 	return err;
@@ -214,13 +207,17 @@ static int add_row(struct import *im, const struct inventory_row *row)
 
 static int put_row(struct import *im, const struct inventory_row *row)
 {
-	return store_sort_put(im->sort, row->key, strlen(row->key), row,
-			      sizeof(*row));
+	unsigned char packed[INVENTORY_PACKED_MAX];
+
+	return store_sort_put(im->sort, row->key, strlen(row->key), packed,
+			      inventory_pack(row, packed));
 }
 
-static int add_sorted(void *ctx, const void *row, size_t n)
+static int add_sorted(void *ctx, const void *packed, size_t n)
 {
-	return n == sizeof(struct inventory_row) ? add_row(ctx, row) : -EIO;
+	struct inventory_row row;
+
+	return inventory_unpack(packed, n, &row) ? -EIO : add_row(ctx, &row);
 }
 
 static int check_row(struct import *im, const struct inventory_row *row)
@@ -286,7 +283,13 @@ static int next_line(struct import *im, char buf[INVENTORY_LINE_MAX])
 	return strlen(buf) == n ? 1 : -EBADMSG;
 }
 
-/* Calls each for the rows that are of this bucket. */
+static bool is_ours(const struct import *im, const struct inventory_row *row)
+{
+	return (!row->bucket[0] || !strcmp(row->bucket, im->bucket)) &&
+	       !strncmp(row->key, im->prefix, strlen(im->prefix));
+}
+
+/* Calls each for the rows that are of this bucket and prefix. */
 static int read_rows(struct import *im,
 		     int (*each)(struct import *im,
 				 const struct inventory_row *row))
@@ -295,18 +298,19 @@ static int read_rows(struct import *im,
 	struct inventory_row row;
 	int err = 0, got;
 
-	im->line = im->bytes = 0;
+	im->line = im->bytes = im->rows = 0;
 	while (!err && (got = next_line(im, line))) {
 		if (got < 0)
 			return got;
 		err = inventory_parse(line, &im->columns, &row);
-		if (err > 0 || (!err && row.bucket[0] &&
-				strcmp(row.bucket, im->bucket) != 0)) {
+		if (err > 0 || (!err && !is_ours(im, &row))) {
 			err = 0;
 			continue;
 		}
-		if (!err)
+		if (!err) {
+			im->rows++;
 			err = each(im, &row);
+		}
 		if (!err && im->line % BATCH == 0 &&
 		    !goes_on(im->watch, im->bytes, im->total))
 			err = -ECANCELED;
@@ -342,6 +346,10 @@ static int import_rows(struct import *im, struct dir *root)
 {
 	int err = look_through(im);
 
+	/* What failed in front of a pipe, or is another bucket's, would make
+	 * the mount empty, and that believed for ever. */
+	if (!err && !im->rows)
+		err = -ENODATA;
 	if (!err)
 		err = tree_new(im->ns, root, true, namespace_now(),
 			       STORE_FROZEN, &im->t);
@@ -350,7 +358,7 @@ static int import_rows(struct import *im, struct dir *root)
 	tree_tell(im->t);
 	err = im->sort ? store_sort_each(im->sort, add_sorted, im)
 		       : read_rows(im, add_row);
-	return err ? err : keep_items(im->ns, im->t, &im->page, true);
+	return err ? err : keep_items(im->t, &im->page, true);
 }
 
 int catalog_import(struct namespace *ns, int fd, const char *columns,

@@ -27,8 +27,9 @@ int catalog_refresh(struct namespace *ns, const char *path, bool freeze,
 /*
  * Reads a list of objects (inventory.h) from fd, and believes it until the
  * next refresh: no listing is made any more.  columns: NULL for the default.
- * Rows of other buckets and prefixes are passed over.  *line is where it
- * failed with -EBADMSG.
+ * Rows of other buckets and prefixes are passed over; -ENODATA when there are
+ * no others, and then everything stays as it is.  *line is where it failed
+ * with -EBADMSG.
  */
 int catalog_import(struct namespace *ns, int fd, const char *columns,
 		   const struct catalog_watch *watch, uint64_t *files,
@@ -41,8 +42,9 @@ int catalog_export(struct namespace *ns, int fd, const char *path,
 		   uint64_t *unlisted);
 
 /*
- * The files under prefix whose user metadata (or tags) are known and have all
- * of these values; "name=value" each.  Calls found with their paths.
+ * The files that are prefix or under it ("" is all; a '/' may be behind it)
+ * whose user metadata (or tags) are known and have all of these values;
+ * "name=value" each.  Calls found with their paths.
  */
 int catalog_find(struct namespace *ns, const char *prefix,
 		 const char *const *meta, unsigned int nmeta,

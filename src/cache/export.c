@@ -226,16 +226,24 @@ static bool is_current(struct search *s, uint64_t dir, const char *name,
 	       (err == -EAGAIN || (!err && !a.is_dir && !strcmp(a.etag, etag)));
 }
 
+/* Is the path prefix itself, or below it?  Half a name is no prefix. */
+static bool is_below(const char *path, const char *prefix)
+{
+	const size_t n = strlen(prefix);
+
+	return !strncmp(path, prefix, n) &&
+	       (!n || prefix[n - 1] == '/' || path[n] == '/' || !path[n]);
+}
+
 static int look_at(void *ctx, uint64_t dir, const char *name, const char *text)
 {
 	struct search *s = ctx;
-	const size_t n = strlen(s->prefix);
 	char path[NAMESPACE_PATH_MAX + 1];
 	json_t *note;
 	int err = 0;
 
 	if (namespace_path(s->ns, dir, name, path) ||
-	    strncmp(path, s->prefix, n) != 0)
+	    !is_below(path, s->prefix))
 		return 0;
 	note = json_loads(text, 0, NULL);
 	if (json_is_object(note) &&

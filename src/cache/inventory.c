@@ -165,6 +165,73 @@ int inventory_parse(char *line, const struct inventory_columns *c,
 	return skip;
 }
 
+/* ---- rows on disk: size, time, texts with their lengths ---- */
+
+static size_t pack_text(unsigned char *buf, const char *s)
+{
+	const uint16_t n = (uint16_t)strlen(s);
+
+	memcpy(buf, &n, sizeof(n));
+	memcpy(buf + sizeof(n), s, n);
+	return sizeof(n) + n;
+}
+
+size_t inventory_pack(const struct inventory_row *row,
+		      unsigned char buf[INVENTORY_PACKED_MAX])
+{
+	const int64_t mtime = row->mtime;
+	size_t at = sizeof(row->size) + sizeof(mtime);
+
+	memcpy(buf, &row->size, sizeof(row->size));
+	memcpy(buf + sizeof(row->size), &mtime, sizeof(mtime));
+	at += pack_text(buf + at, row->key);
+	at += pack_text(buf + at, row->etag);
+	return at + pack_text(buf + at, row->storage_class);
+}
+
+/* Takes it off *p; false for what is longer than the data, or its place. */
+static bool unpack_text(const unsigned char **p, const unsigned char *end,
+			char *out, size_t cap)
+{
+	uint16_t n;
+
+	if ((size_t)(end - *p) < sizeof(n))
+		return false;
+	memcpy(&n, *p, sizeof(n));
+	*p += sizeof(n);
+	if (n >= cap || n > (size_t)(end - *p))
+		return false;
+	memcpy(out, *p, n);
+	out[n] = '\0';
+	*p += n;
+	return true;
+}
+
+int inventory_unpack(const void *data, size_t n, struct inventory_row *out)
+{
+	const unsigned char *p = data, *end = p + n;
+	int64_t mtime;
+
+	if (n < sizeof(out->size) + sizeof(mtime))
+		return -EBADMSG;
+	memcpy(&out->size, p, sizeof(out->size));
+	p += sizeof(out->size);
+	memcpy(&mtime, p, sizeof(mtime));
+	p += sizeof(mtime);
+	out->mtime = mtime;
+	out->bucket[0] = '\0';
+	return unpack_text(&p, end, out->key, sizeof(out->key)) &&
+			       unpack_text(&p, end, out->etag,
+					   sizeof(out->etag)) &&
+			       unpack_text(&p, end, out->storage_class,
+					   sizeof(out->storage_class)) &&
+			       p == end
+		       ? 0
+		       : -EBADMSG;
+}
+
+/* ---- rows as text ---- */
+
 /* In quotes, with those inside doubled. */
 static void quote(struct strbuf *b, const char *s, char end)
 {

@@ -51,6 +51,16 @@ struct inventory_row {
 int inventory_parse(char *line, const struct inventory_columns *c,
 		    struct inventory_row *out);
 
+/*
+ * For rows on disk: all but the bucket, each text as long as it is, in a tenth
+ * of the struct's size.  How many bytes; 0, or -EBADMSG for what no row was
+ * packed to.
+ */
+#define INVENTORY_PACKED_MAX (sizeof(struct inventory_row) + 16)
+size_t inventory_pack(const struct inventory_row *row,
+		      unsigned char buf[INVENTORY_PACKED_MAX]);
+int inventory_unpack(const void *data, size_t n, struct inventory_row *out);
+
 /* A line of INVENTORY_DEFAULT, with its end. */
 void inventory_format(struct strbuf *b, const struct inventory_row *row);
 

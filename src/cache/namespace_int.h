@@ -117,12 +117,19 @@ int tree_new(struct namespace *ns, const struct dir *base, bool with_base,
 	     uint64_t since_ms, uint32_t flags, struct tree **out);
 /* Of each name that is not what it was, who asked is told, after the commit. */
 void tree_tell(struct tree *t);
-/* Between store_begin and store_commit.  key is relative to base; -ERANGE
- * when it does not come behind the last. */
+/*
+ * A transaction in which keys are added, and its end: it is aborted when err
+ * is not 0, which is returned; else what was completed in it is seen from now
+ * on.  One that grows large is ended in between, and another begun.
+ */
+int tree_begin(struct tree *t);
+int tree_commit(struct tree *t, int err);
+/* Between the two, or store_begin and store_commit.  key is relative to base;
+ * -ERANGE when it does not come behind the last. */
 int tree_add(struct tree *t, const struct page *p, size_t at);
 /* Completes what is open; nothing is added after. */
 int tree_end(struct tree *t);
-/* After each commit: directories completed in it are seen from now on. */
+/* After each store_commit: directories completed in it are seen from now on. */
 void tree_publish(struct tree *t);
 void tree_free(struct tree *t);
 /* What is known of a directory that is gone, and of all under it, is

@@ -14,6 +14,7 @@
 
 #define MAX_LEVELS 514         /* components of a key, and the base */
 #define SINGLES_MAX (1U << 20) /* bytes of names to tell of, in a page */
+#define COMPLETED_MAX 4096     /* directories, when it is time to commit */
 
 struct level {
 	size_t end; /* of the directory's path in t->path */
@@ -22,18 +23,21 @@ struct level {
 	struct build *b; /* owned; kept for the next directory so deep */
 };
 
-/* What was completed since the last tree_publish. */
+/* What was completed since the last tree_publish: of a struct store_dir what a
+ * listing out of a tree needs, for there may be hundreds in each key. */
 struct completed {
 	struct changed_dir {
-		struct store_dir now;
-		struct snap *before; /* owned; when that is to be told */
-	} * dirs;                    /* owned */
+		uint64_t id, since_ms, entries;
+		struct store_seg seg; /* the first of nsegs */
+		struct snap *before;  /* owned; when that is to be told */
+		uint32_t flags, nsegs;
+	} * dirs; /* owned */
 	size_t n, cap;
 };
 
 struct tree {
 	struct namespace *ns;
-	bool with_base, tells;
+	bool with_base, tells, begun;
 	uint64_t since_ms, entries;
 	uint32_t flags;
 	char path[S3_BUCKET_MAX + S3_KEY_MAX + 8]; /* below the base */
@@ -144,9 +148,34 @@ static int note_completed(struct tree *t, const struct store_dir *d,
 		c->dirs = more;
 		c->cap = cap;
 	}
-	c->dirs[c->n].now = *d;
-	c->dirs[c->n++].before = before;
+	c->dirs[c->n++] = (struct changed_dir){.id = d->id,
+					       .since_ms = d->since_ms,
+					       .entries = d->entries,
+					       .seg = d->segs[0],
+					       .before = before,
+					       .flags = d->flags,
+					       .nsegs = d->nsegs};
 	return 0;
+}
+
+/* All of it that makes the listing; after the commit.  What is no tree's may
+ * have more segments, which the store knows. */
+static const struct store_dir *as_stored(const struct tree *t,
+					 const struct changed_dir *c,
+					 struct store_dir *out)
+{
+	if (c->nsegs > 1 && !store_dir_get(t->ns->store, c->id, out))
+		return out;
+	memset(out, 0, offsetof(struct store_dir, segs));
+	out->id = c->id;
+	if (c->nsegs > 1)
+		return out; /* gone already: nothing is known */
+	out->since_ms = c->since_ms;
+	out->entries = c->entries;
+	out->flags = c->flags;
+	out->nsegs = c->nsegs;
+	out->segs[0] = c->seg;
+	return out;
 }
 
 /* The deepest directory is complete. */
@@ -247,14 +276,20 @@ static int compare_entry(void *ctx, const struct rec *r, snap_pos next)
 	return 0;
 }
 
+static struct snap *listing_now(const struct tree *t,
+				const struct changed_dir *d)
+{
+	struct store_dir stored;
+
+	return dirs_snap_of(as_stored(t, d, &stored));
+}
+
 static void tell_changes(struct tree *t, const struct changed_dir *d)
 {
-	struct snap *now = dirs_snap_of(&d->now);
-	struct compare gone = {.t = t, .dir = d->now.id, .other = now};
-	struct compare come = {.t = t,
-			       .dir = d->now.id,
-			       .other = d->before,
-			       .only_missing = true};
+	struct snap *now = listing_now(t, d);
+	struct compare gone = {.t = t, .dir = d->id, .other = now};
+	struct compare come = {
+		.t = t, .dir = d->id, .other = d->before, .only_missing = true};
 	snap_pos pos = 0;
 
 	if (now) {
@@ -268,10 +303,11 @@ static void tell_changes(struct tree *t, const struct changed_dir *d)
 
 void tree_publish(struct tree *t)
 {
+	struct store_dir stored;
 	struct dirs *dirs = t->ns->dirs;
 
 	for (size_t i = 0; i < t->completed.n; i++)
-		dirs_update(dirs, &t->completed.dirs[i].now);
+		dirs_update(dirs, as_stored(t, &t->completed.dirs[i], &stored));
 	for (size_t i = 0; i < t->completed.n; i++) {
 		struct changed_dir *d = &t->completed.dirs[i];
 
@@ -281,6 +317,29 @@ void tree_publish(struct tree *t)
 	}
 	t->completed.n = 0;
 	tell_singles(t);
+}
+
+int tree_begin(struct tree *t)
+{
+	const int err = store_begin(t->ns->store);
+
+	t->begun = !err;
+	return err;
+}
+
+int tree_commit(struct tree *t, int err)
+{
+	if (!t->begun)
+		return err;
+	t->begun = false;
+	if (err) {
+		store_abort(t->ns->store);
+		return err;
+	}
+	err = store_commit(t->ns->store);
+	if (!err)
+		tree_publish(t);
+	return err;
 }
 
 int tree_end(struct tree *t)
@@ -381,7 +440,7 @@ static const char *go_to(struct tree *t, const char *key, size_t len, int *err)
 	return *err ? NULL : key;
 }
 
-int tree_add(struct tree *t, const struct page *p, size_t at)
+static int add_key(struct tree *t, const struct page *p, size_t at)
 {
 	const char *key = page_key(p, at);
 	const size_t len = p->items[at].len;
@@ -399,4 +458,14 @@ int tree_add(struct tree *t, const struct page *p, size_t at)
 	err = build_add(t->levels[t->depth - 1].b, &r);
 	t->entries += err == 0;
 	return err > 0 ? 0 : err;
+}
+
+int tree_add(struct tree *t, const struct page *p, size_t at)
+{
+	int err = add_key(t, p, at);
+
+	if (err || !t->begun || t->completed.n < COMPLETED_MAX)
+		return err;
+	err = tree_commit(t, 0);
+	return err ? err : tree_begin(t);
 }

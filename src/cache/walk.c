@@ -157,8 +157,7 @@ static int keep_items(struct batch *b, struct tree *t, struct page *page,
 static int keep_page(struct batch *b, struct tree *t, struct page *page,
 		     char last[S3_KEY_MAX + 1], bool pages, bool *more)
 {
-	struct store *store = b->walk->ns->store;
-	int err = store_begin(store);
+	int err = tree_begin(t);
 
 	if (err)
 		return err;
@@ -166,14 +165,7 @@ static int keep_page(struct batch *b, struct tree *t, struct page *page,
 	*more &= pages;
 	if (!err && !*more)
 		err = tree_end(t);
-	if (err) {
-		store_abort(store);
-		return err;
-	}
-	err = store_commit(store);
-	if (!err)
-		tree_publish(t);
-	return err;
+	return tree_commit(t, err);
 }
 
 static bool is_wanted(struct walk *w)

@@ -581,6 +581,28 @@ def endless_new(server):
     return "%d names read" % len(seen)
 
 
+def deep_keys(server):
+    """Hundreds of directories in each key: a page of them, listed by refresh
+    in one piece, is no reason to grow."""
+    count, levels = 200, 500
+    server.set_keys(GOOD + ["deep/%03d/" % i + "a/" * levels + "x"
+                            for i in range(count)])
+    m = mount(server, "s3://bad", mode="http", allow=SAYS)
+    try:
+        for _ in range(2):  # the second time against what is known
+            out = m.ctl("refresh", "deep")
+            assert "%d files" % count in out, out
+            memory(m, "deep")
+        assert len(os.listdir(m.file("deep"))) == count
+        assert os.stat(m.file("deep/007/" + "a/" * 400)).st_size == 0
+        others_are_served(m)
+        note = "%d MiB" % (names.peak(m) >> 20)
+    finally:
+        server.set_keys(GOOD + ["evil/x"])
+        m.unmount()
+    return note
+
+
 def large_after_bad(server):
     """One directory that comes in another order must not spoil the mount for
     a directory that is large, and in order."""
@@ -616,4 +638,4 @@ def run_cases(cases, more):
 
 
 if __name__ == "__main__":
-    run_cases(HOSTILE[:NAMES], (endless_new,))
+    run_cases(HOSTILE[:NAMES], (endless_new, deep_keys))

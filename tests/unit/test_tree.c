@@ -191,6 +191,75 @@ START_TEST(as_deep_as_a_key)
 }
 END_TEST
 
+/* A page of such keys is more than a transaction: what is complete in front
+ * is seen before the page is. */
+START_TEST(a_page_of_deep_keys_comes_in_pieces)
+{
+	struct dir *root;
+	struct ns_attr a;
+	struct seen s = {0};
+	struct tree *t;
+	struct page p;
+	uint64_t id;
+
+	begin_ns(FAKE_SORTED, 1000);
+	root = dirs_get(ns->dirs, ROOT);
+	page_init(&p, "", false);
+	nkeys = 30;
+	for (unsigned int i = 0; i < nkeys; i++) {
+		struct s3_entry e = {.key = keys[i], .etag = ""};
+
+		snprintf(keys[i], sizeof(keys[i]), "%02u/", i);
+		for (int d = 0; d < 190; d++)
+			strcat(keys[i], "d/");
+		strcat(keys[i], "x");
+		e.size = strlen(keys[i]);
+		ck_assert_int_eq(page_take(&p, &e), 0);
+	}
+	ck_assert_int_eq(tree_new(ns, root, true, namespace_now(), 0, &t), 0);
+	ck_assert_int_eq(tree_begin(t), 0);
+	for (size_t i = 0; i < p.n; i++)
+		ck_assert_int_eq(tree_add(t, &p, i), 0);
+	/* Not yet those of the last keys. */
+	ck_assert_int_eq(store_dir_find(ns->store, ROOT, "00", &id), 0);
+	ck_assert_int_eq(read_dir(id, &s), 0);
+	ck_assert_uint_eq(times(&s, "d", true), 1);
+	seen_free(&s);
+	ck_assert_int_eq(store_dir_find(ns->store, ROOT, "29", &id), -ENOENT);
+	ck_assert_int_eq(tree_end(t), 0);
+	ck_assert_int_eq(tree_commit(t, 0), 0);
+	tree_free(t);
+	page_free(&p);
+	dirs_put(ns->dirs, root);
+	for (unsigned int i = 0; i < nkeys; i++)
+		ck_assert_int_eq(walk_to(keys[i], &a), 0);
+	check_dir(ROOT, "");
+	ck_assert_uint_eq(asked(), 0);
+	end_ns();
+}
+END_TEST
+
+/* A transaction that cannot begin again is not ended a second time. */
+START_TEST(an_error_ends_a_transaction_once)
+{
+	struct dir *root;
+	struct tree *t;
+
+	begin_ns(FAKE_SORTED, 1000);
+	root = dirs_get(ns->dirs, ROOT);
+	ck_assert_int_eq(tree_new(ns, root, true, namespace_now(), 0, &t), 0);
+	ck_assert_int_eq(tree_begin(t), 0);
+	ck_assert_int_eq(tree_commit(t, -EIO), -EIO);
+	ck_assert_int_eq(tree_commit(t, -EIO), -EIO);
+	ck_assert_int_eq(tree_begin(t), 0);
+	ck_assert_int_eq(tree_end(t), 0);
+	ck_assert_int_eq(tree_commit(t, 0), 0);
+	tree_free(t);
+	dirs_put(ns->dirs, root);
+	end_ns();
+}
+END_TEST
+
 static Suite *suite(void)
 {
 	Suite *s = suite_create("tree");
@@ -201,6 +270,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, keys_make_all_listings, 0, 4);
 	tcase_add_loop_test(tc, keys_in_no_order_are_refused, 0, 2);
 	tcase_add_test(tc, as_deep_as_a_key);
+	tcase_add_test(tc, a_page_of_deep_keys_comes_in_pieces);
+	tcase_add_test(tc, an_error_ends_a_transaction_once);
 	suite_add_tcase(s, tc);
 	return s;
 }

@@ -86,24 +86,33 @@ static int show_line(char *line, size_t n, FILE *out, struct progress *p)
 	return code;
 }
 
-/* Copies the answer out; not 0 when it is an error. */
+/* Copies the answer out; not 0 when it is an error, or has not the NUL byte
+ * that ends it: half of it must not be taken for all. */
 static int show(int fd, FILE *out)
 {
 	FILE *in = fdopen(fd, "r");
 	struct progress p;
 	char *line = NULL;
 	size_t cap = 0;
+	bool ended = false;
 	int code = 0;
 	ssize_t n;
 
 	if (!in)
 		return fail("answer", strerror(errno));
 	progress_init(&p);
-	while ((n = getline(&line, &cap, in)) > 0)
-		code |= show_line(line, (size_t)n, out, &p);
+	while (!ended && (n = getline(&line, &cap, in)) > 0) {
+		ended = !line[n - 1];
+		n -= ended;
+		if (n)
+			code |= show_line(line, (size_t)n, out, &p);
+	}
 	progress_clear(&p);
-	if (ferror(in))
-		code = fail("answer", strerror(errno));
+	if (!ended)
+		code = fail("answer",
+			    ferror(in) ? strerror(errno) : "was cut short");
+	else if (fflush(out) || ferror(out))
+		code = fail("output", strerror(errno));
 	free(line);
 	fclose(in);
 	return code;
