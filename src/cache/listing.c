@@ -226,6 +226,25 @@ static int complete_page(struct stream *s, struct store_dir *sd)
 	return listing_keep(li->ns, sd);
 }
 
+/* Else they would stand in the store for a day, and others go for them.  Only
+ * what was committed: another number may be somebody else's by now. */
+static void drop_segments(struct listing *li)
+{
+	struct namespace *ns = li->ns;
+	struct store_dir sd;
+	int err = 0;
+
+	dirs_snap_pack(ns->dirs, li->dir, li->snap, &sd);
+	if (!sd.nsegs || store_begin(ns->store))
+		return;
+	for (unsigned int i = 0; i < sd.nsegs && !err; i++)
+		err = store_snap_drop(ns->store, sd.segs[i].snap);
+	if (err)
+		store_abort(ns->store);
+	else
+		store_commit(ns->store);
+}
+
 static void tell_hidden(struct listing *li)
 {
 	while (li->hidden_names) {
@@ -247,6 +266,7 @@ static void end_listing(struct listing *li)
 	if (err) {
 		dirs_listing_set(li->ns->dirs, li->dir, li->snap, NULL);
 		dirs_snap_fail(li->ns->dirs, li->snap, err);
+		drop_segments(li);
 	}
 	if (li->hidden)
 		log_info("namespace: %zu keys under \"%s\" have no path and "

@@ -118,6 +118,7 @@ int tree_add(struct tree *t, const struct page *p, size_t at);
 int tree_end(struct tree *t);
 /* After each commit: directories completed in it are seen from now on. */
 void tree_publish(struct tree *t);
+/* In no transaction: what was not completed goes out of the store. */
 void tree_free(struct tree *t);
 /* What is known of a directory that is gone, and of all under it, is
  * forgotten; depth: 0. */

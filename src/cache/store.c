@@ -43,6 +43,8 @@ static const char *const sql[SQL_COUNT] = {
 			   "VALUES(?1,?2,0)",
 	[SQL_SNAP_NEW] = "INSERT INTO snaps(state,at) VALUES(0,?1)",
 	[SQL_SNAP_STATE] = "UPDATE snaps SET state=?2,at=?3 WHERE id=?1",
+	[SQL_SNAP_DROP] = "UPDATE snaps SET state=2,at=?2 "
+			  "WHERE id=?1 AND state=0",
 	[SQL_LEAF_PUT] = "INSERT INTO leaves(id,data) VALUES(?1,?2)",
 	[SQL_DIR_PUT] = "UPDATE dirs SET state=?2,used=?3 WHERE id=?1",
 	[SQL_DIR_TOUCH] = "UPDATE dirs SET used=?2 "

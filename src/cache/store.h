@@ -110,7 +110,8 @@ int store_leaf_put(struct store *s, uint64_t snap, uint32_t at,
 /* The directory's listing from now on; the one before is freed later, when
  * whoever reads it will have ended.  -ESTALE when there is no such number. */
 int store_dir_put(struct store *s, const struct store_dir *d);
-/* A segment that is not wanted after all. */
+/* A segment that is not wanted after all; one that is a directory's by now
+ * stays. */
 int store_snap_drop(struct store *s, uint64_t snap);
 int store_name_put(struct store *s, uint64_t dir, const char *name,
 		   const void *data, size_t n, uint64_t since_ms);

@@ -20,6 +20,9 @@ struct level {
 	size_t name_at;
 	uint64_t id, parent;
 	struct build *b; /* owned; kept for the next directory so deep */
+	/* The segment that was open here at the last commit, or 0.  What the
+	 * builder says may have been rolled back. */
+	uint64_t begun;
 };
 
 /* What was completed since the last tree_publish. */
@@ -71,10 +74,31 @@ int tree_new(struct namespace *ns, const struct dir *base, bool with_base,
 	return 0;
 }
 
+/* Of a tree that was given up: they would stand in the store for a day. */
+static void drop_begun(struct tree *t)
+{
+	struct store *store = t->ns->store;
+	bool any = false;
+	int err = 0;
+
+	for (unsigned int i = 0; i < MAX_LEVELS; i++)
+		any |= t->levels[i].begun != 0;
+	if (!any || store_begin(store))
+		return;
+	for (unsigned int i = 0; i < MAX_LEVELS && !err; i++)
+		if (t->levels[i].begun)
+			err = store_snap_drop(store, t->levels[i].begun);
+	if (err)
+		store_abort(store);
+	else
+		store_commit(store);
+}
+
 void tree_free(struct tree *t)
 {
 	if (!t)
 		return;
+	drop_begun(t);
 	for (unsigned int i = 0; i < MAX_LEVELS && t->levels[i].b; i++)
 		free(t->levels[i].b);
 	for (size_t i = 0; i < t->completed.n; i++)
@@ -270,6 +294,8 @@ void tree_publish(struct tree *t)
 {
 	struct dirs *dirs = t->ns->dirs;
 
+	for (unsigned int i = 0; i < MAX_LEVELS && t->levels[i].b; i++)
+		t->levels[i].begun = i < t->depth ? t->levels[i].b->snap : 0;
 	for (size_t i = 0; i < t->completed.n; i++)
 		dirs_update(dirs, &t->completed.dirs[i].now);
 	for (size_t i = 0; i < t->completed.n; i++) {
