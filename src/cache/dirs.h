@@ -168,6 +168,9 @@ unsigned int dirs_snap_readers(struct dirs *d, const struct snap *s);
 /* What to store of it: segments in order, the empty ones left out. */
 void dirs_snap_pack(struct dirs *d, const struct dir *dir, const struct snap *s,
 		    struct store_dir *out);
+/* Is that listing the one that is stored? */
+bool dirs_snap_is(struct dirs *d, const struct snap *s,
+		  const struct store_dir *stored);
 /* The directory's listing is what was stored. */
 void dirs_snap_set(struct dirs *d, struct dir *dir,
 		   const struct store_dir *stored);

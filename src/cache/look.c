@@ -176,20 +176,46 @@ static bool is_settled(struct namespace *ns, struct dir *dir, const char *name,
 	       is_new(ns, dir, name);
 }
 
-void namespace_forget_listing(struct namespace *ns, struct dir *dir)
+/* Frozen or not: what cannot be believed is asked for again. */
+static bool is_wrong(struct namespace *ns, const struct store_dir *d,
+		     const struct snap *s, uint64_t seen_ms)
+{
+	return (s && dirs_snap_is(ns->dirs, s, d)) ||
+	       (!(d->flags & STORE_FROZEN) && d->since_ms <= seen_ms);
+}
+
+void namespace_forget_listing(struct namespace *ns, const struct dir *dir,
+			      const struct snap *s, uint64_t seen_ms)
 {
 	struct store_dir d;
+	int err;
 
 	dirs_forget_snap(ns->dirs, dir->id);
-	/* Frozen or not: what cannot be believed is asked for again. */
-	if (store_dir_get(ns->store, dir->id, &d) || store_begin(ns->store))
+	if (store_begin(ns->store))
 		return;
-	d.nsegs = 0;
-	d.since_ms = d.entries = d.flags = 0;
-	if (store_dir_put(ns->store, &d))
+	err = store_dir_get(ns->store, dir->id, &d);
+	if (!err && is_wrong(ns, &d, s, seen_ms)) {
+		d.nsegs = 0;
+		d.since_ms = d.entries = d.flags = 0;
+		err = store_dir_put(ns->store, &d);
+	}
+	if (err)
 		store_abort(ns->store);
 	else
-		store_commit(ns->store);
+		err = store_commit(ns->store);
+	/* Nothing; or what somebody else has put there. */
+	if (!err)
+		dirs_update(ns->dirs, &d);
+}
+
+/* The listing that is known here, and any that is no later. */
+static void forget_known(struct namespace *ns, struct dir *dir,
+			 uint64_t seen_ms)
+{
+	struct snap *s = dirs_snap(ns->dirs, dir);
+
+	namespace_forget_listing(ns, dir, s, seen_ms);
+	dirs_snap_put(ns->dirs, s);
 }
 
 static int head_now(struct namespace *ns, struct dir *dir, const char *name,
@@ -205,7 +231,7 @@ static int head_now(struct namespace *ns, struct dir *dir, const char *name,
 	if (!err)
 		err = s3_head(ns->s3, bucket, key, NULL, NULL, &a);
 	if (err == -ENOENT) {
-		namespace_forget_listing(ns, dir);
+		forget_known(ns, dir, since);
 		learn(ns, dir, name, NULL, since);
 	}
 	if (err)

@@ -375,11 +375,11 @@ static int peek_listing(struct namespace *ns, struct dir *dir, const char *name,
 		return peek_early(ns, dir, name, out, since, left);
 	*since = s->since_ms;
 	found = dirs_find(ns->dirs, s, name, &r);
-	dirs_snap_put(ns->dirs, s);
 	if (found < 0)
-		namespace_forget_listing(ns, dir);
+		namespace_forget_listing(ns, dir, s, 0);
 	else if (found)
 		to_attr(&r, out);
+	dirs_snap_put(ns->dirs, s);
 	return found < 0 ? -EAGAIN : found ? 0 : -ENOENT;
 }
 

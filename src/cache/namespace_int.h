@@ -59,8 +59,11 @@ int namespace_key_prefix(const struct namespace *ns, const char *path,
 int listing_start(struct namespace *ns, struct dir *dir, struct snap **out);
 
 /* Puts a whole listing into the place of the one before, in a transaction
- * that has begun: with what names told before it forgotten. */
-int listing_keep(struct namespace *ns, const struct store_dir *d);
+ * that has begun: with what names told before it forgotten; true in *kept.
+ * Unless it was asked for, it gives way to one that is frozen, or began later:
+ * another mount's, or one that was faster.  That is in *d then. */
+int listing_keep(struct namespace *ns, struct store_dir *d, bool asked_for,
+		 bool *kept);
 
 /*
  * walk.c: a directory is about to be read.  When its siblings were read one
@@ -73,8 +76,11 @@ void walk_pass(struct namespace *ns, const struct dir *dir);
 void walk_stop(struct namespace *ns);
 void walk_free(struct namespace *ns);
 
-/* The directory's listing cannot be read, or has been seen to be wrong. */
-void namespace_forget_listing(struct namespace *ns, struct dir *dir);
+/* That listing of the directory cannot be read, or has been seen to be wrong,
+ * as any that is not frozen and began no later than seen_ms; either may be
+ * none.  Where the store has another by now, that counts. */
+void namespace_forget_listing(struct namespace *ns, const struct dir *dir,
+			      const struct snap *s, uint64_t seen_ms);
 
 /* Tells who asked to be told (namespace_on_change). */
 void namespace_changed(struct namespace *ns, uint64_t dir, const char *name);
@@ -109,7 +115,8 @@ struct tree;
  * is made too. */
 int tree_new(struct namespace *ns, const struct dir *base, bool with_base,
 	     uint64_t since_ms, uint32_t flags, struct tree **out);
-/* Of each name that is not what it was, who asked is told, after the commit. */
+/* Somebody asked for it: it takes any listing's place.  Of each name that is
+ * not what it was, who asked to be told is, after the commit. */
 void tree_tell(struct tree *t);
 /* Between store_begin and store_commit.  key is relative to base; -ERANGE
  * when it does not come behind the last. */

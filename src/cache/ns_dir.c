@@ -177,8 +177,9 @@ static int replace_listing(struct namespace *ns, struct ns_dir *d)
 {
 	/* Of another store, only the root has the same number. */
 	struct dir *dir = dirs_get(ns->dirs, d->dir->id);
-	struct snap *s = NULL;
-	const int err = dir ? listing_start(ns, dir, &s) : -ESTALE;
+	/* Another mount may have listed it meanwhile. */
+	struct snap *s = dir ? namespace_fresh_snap(ns, dir, NULL) : NULL;
+	const int err = s ? 0 : dir ? listing_start(ns, dir, &s) : -ESTALE;
 
 	if (err) {
 		if (dir)
@@ -211,7 +212,7 @@ int namespace_read_dir(
 	if (err != -ESTALE)
 		return err;
 	/* A leaf is gone, or harmed. */
-	namespace_forget_listing(ns, d->dir);
+	namespace_forget_listing(ns, d->dir, d->snap, 0);
 	if (*pos || d->failed)
 		return -ESTALE; /* who opens it next lists it anew */
 	if (!wait)

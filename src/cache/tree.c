@@ -183,6 +183,7 @@ static int leave(struct tree *t)
 			      .entries = l->b->entries,
 			      .flags = l->b->flags | t->flags};
 	struct snap *before;
+	bool kept = false;
 	int err;
 
 	if (t->depth == 0 && !t->with_base)
@@ -198,9 +199,9 @@ static int leave(struct tree *t)
 	t->single_dir = d.id;
 	if (t->tells)
 		store_names_each(t->ns->store, d.id, note_single, t);
-	err = listing_keep(t->ns, &d);
+	err = listing_keep(t->ns, &d, t->tells, &kept);
 	/* Its last page came just now, after what was learnt meanwhile. */
-	if (!err)
+	if (!err && kept)
 		err = store_names_drop(t->ns->store, d.id, namespace_now());
 	if (!err)
 		err = note_completed(t, &d, before);
@@ -235,9 +236,9 @@ void tree_forget(struct namespace *ns, uint64_t id, unsigned int depth)
 
 	if (s) {
 		dirs_read(ns->dirs, s, &pos, false, forget_child, &f);
-		dirs_snap_put(ns->dirs, s);
-		namespace_forget_listing(ns, dir);
+		namespace_forget_listing(ns, dir, s, namespace_now());
 	}
+	dirs_snap_put(ns->dirs, s);
 	if (dir)
 		dirs_put(ns->dirs, dir);
 }
