@@ -117,6 +117,23 @@ static int learn(struct namespace *ns, struct dir *dir, const char *name,
 	return err;
 }
 
+/* Once more for a directory, when the disk is full.  Of a store begun anew the
+ * caller has to know another number of dir. */
+static int learn_full(struct namespace *ns, struct dir *dir, const char *name,
+		      struct ns_attr *attr, uint64_t since)
+{
+	const uint64_t generation = store_generation(ns->store);
+	int err;
+
+	namespace_make_room(ns);
+	err = learn(ns, dir, name, attr, since);
+	if (err == -ENOSPC) {
+		store_starved(ns->store);
+		store_heal(ns->store);
+	}
+	return store_generation(ns->store) != generation ? -ESTALE : err;
+}
+
 int namespace_look(struct namespace *ns, uint64_t id, const char *name,
 		   struct ns_attr *out, uint64_t *left_ms)
 {
@@ -143,6 +160,8 @@ int namespace_look(struct namespace *ns, uint64_t id, const char *name,
 		kept = !err || err == -ENOENT
 			       ? learn(ns, dir, name, err ? NULL : out, since)
 			       : 0;
+		if (!err && kept == -ENOSPC && out->is_dir)
+			kept = learn_full(ns, dir, name, out, since);
 		/* A directory without a number cannot be named. */
 		if (!err && kept && out->is_dir)
 			err = kept;

@@ -16,6 +16,7 @@
 #define LIST_THREADS 24
 #define LIST_DEPTH 1024
 #define TIDY_MS 5000
+#define ROOM_ROUNDS 64 /* while somebody waits; the tidier has more */
 
 uint64_t namespace_now(void)
 {
@@ -32,6 +33,13 @@ static void listing_gone(void *ctx, uint64_t dir)
 	const struct namespace *ns = ctx;
 
 	dirs_forget_snap(ns->dirs, dir);
+}
+
+void namespace_make_room(struct namespace *ns)
+{
+	for (int i = 0; i < ROOM_ROUNDS && !atomic_load(&ns->ending); i++)
+		if (!store_tidy(ns->store, listing_gone, ns))
+			return;
 }
 
 /* Not where the kernel waits for an answer: it is a write. */

@@ -82,6 +82,9 @@ void walk_free(struct namespace *ns);
 void namespace_forget_listing(struct namespace *ns, const struct dir *dir,
 			      const struct snap *s, uint64_t seen_ms);
 
+/* A write found the disk full: frees what is wanted least of the store. */
+void namespace_make_room(struct namespace *ns);
+
 /* Tells who asked to be told (namespace_on_change). */
 void namespace_changed(struct namespace *ns, uint64_t dir, const char *name);
 

@@ -59,10 +59,20 @@ int namespace_open_known(struct namespace *ns, uint64_t id, struct ns_dir **out)
 	return err;
 }
 
+/* The disk is full, for the second time when tries is 1. */
+static void find_room(struct namespace *ns, int tries)
+{
+	if (tries == 0)
+		namespace_make_room(ns);
+	else
+		store_starved(ns->store);
+}
+
 /* *healed: the store was damaged, and is another now. */
 static int open_dir(struct namespace *ns, uint64_t id, struct ns_dir **out,
 		    bool *healed)
 {
+	const uint64_t generation = store_generation(ns->store);
 	struct dir *dir = dirs_get(ns->dirs, id);
 	struct snap *s;
 	int err = 0;
@@ -77,11 +87,14 @@ static int open_dir(struct namespace *ns, uint64_t id, struct ns_dir **out,
 		s = walk_arrive(ns, dir);
 	for (int tries = 0; !s && tries < 2; tries++) {
 		err = listing_start(ns, dir, &s);
+		if (err == -ENOSPC)
+			find_room(ns, tries);
 		/* A server of another order: once more, and sorted. */
-		if (err != -ERANGE)
+		else if (err != -ERANGE)
 			break;
 	}
-	*healed = err && store_heal(ns->store);
+	*healed = err && (store_heal(ns->store) ||
+			  store_generation(ns->store) != generation);
 	if (!err)
 		err = new_ns_dir(ns, dir, s, out);
 	dirs_put(ns->dirs, dir);

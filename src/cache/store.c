@@ -30,6 +30,7 @@
 #include "s3/checksum.h"
 
 #define BUSY_MS 10000
+#define WORTH_BYTES (1 << 20) /* to begin anew for so many */
 
 static const char *const sql[SQL_COUNT] = {
 	[SQL_DIR_GET] = "SELECT parent,name,state FROM dirs WHERE id=?1",
@@ -79,6 +80,8 @@ void store_damaged(struct store *s, int rc)
 /* A full disk, a lack of memory or of descriptors is no damage. */
 int store_errno(struct store *s, int rc)
 {
+	if (rc == SQLITE_IOERR_SHMSIZE) /* how a full disk looks there */
+		rc = SQLITE_FULL;
 	if (rc == SQLITE_IOERR_SHORT_READ) { /* a page beyond the end */
 		store_damaged(s, rc);
 		return -EIO;
@@ -100,6 +103,7 @@ int store_errno(struct store *s, int rc)
 	case SQLITE_NOMEM:
 		return -ENOMEM;
 	case SQLITE_FULL:
+		atomic_store(&s->full, true);
 		return -ENOSPC;
 	default:
 		return -EIO;
@@ -429,7 +433,33 @@ static int rebuild(struct store *s)
 		err = -EIO;
 	if (!err)
 		atomic_store(&s->damaged, false);
+	atomic_store(&s->full, false);
+	s->room_bytes = 0;
 	return err;
+}
+
+/* What the disk would have more, were the file gone. */
+static uint64_t file_bytes(const struct store *s)
+{
+	char log[sizeof(s->path) + 8];
+	struct stat st;
+	uint64_t n = 0;
+
+	snprintf(log, sizeof(log), "%s-wal", s->path);
+	if (!stat(log, &st))
+		n = (uint64_t)st.st_size;
+	return stat(s->path, &st) ? n : n + (uint64_t)st.st_size;
+}
+
+void store_starved(struct store *s)
+{
+	if (file_bytes(s) < WORTH_BYTES)
+		return;
+	if (!atomic_exchange(&s->starved, true)) /* once is enough */
+		log_warning("metadata: no room for %s on its disk; it is begun "
+			    "anew",
+			    s->path);
+	atomic_store(&s->damaged, true);
 }
 
 bool store_heal(struct store *s)

@@ -132,13 +132,18 @@ static inline uint64_t store_leaf_id(uint64_t snap, uint32_t at)
 /* Begins the file anew if it was found to be damaged; true when it was. */
 bool store_heal(struct store *s);
 
+/* There is no room on the disk, and freeing what is wanted least has not made
+ * any: the next store_begin begins the file anew, which does unless there is
+ * little in it. */
+void store_starved(struct store *s);
+
 /* Something read was not what was written: says so, once. */
 void store_doubt(struct store *s);
 
 /* Frees listings that were replaced long enough ago, and those used longest
- * ago when the file is too large.  Does a bounded piece of it; true when
- * there is more to do.  gone is called for each directory that lost its
- * listing. */
+ * ago when the file is too large, or a write found no room (-ENOSPC).  Does a
+ * bounded piece of it; true when there is more to do.  gone is called for each
+ * directory that lost its listing. */
 bool store_tidy(struct store *s, void (*gone)(void *ctx, uint64_t dir),
 		void *ctx);
 /* Directories are in use now: they are not the first to go. */
