@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/list.h"
 #include "base/workq.h"
 #include "cache/build.h"
 #include "cache/dirs.h"
@@ -12,6 +13,13 @@
 #include "cache/page.h"
 
 #define TOUCHED_MAX 4096
+
+/* A listing that somebody reads, however slowly: when the store has replaced
+ * it, it stays there. */
+struct held {
+	struct list all;   /* on ns->held */
+	struct snap *snap; /* its reference is the reader's */
+};
 
 struct namespace
 {
@@ -38,6 +46,7 @@ struct namespace
 	bool stopped;
 	pthread_cond_t wake;           /* a batch of a walk moved on */
 	pthread_cond_t tidy_wake;      /* of the tidier */
+	struct list held;              /* of struct held */
 	uint64_t touched[TOUCHED_MAX]; /* directories to be marked as used */
 	unsigned int ntouched;
 };
@@ -81,6 +90,12 @@ void walk_free(struct namespace *ns);
  * none.  Where the store has another by now, that counts. */
 void namespace_forget_listing(struct namespace *ns, const struct dir *dir,
 			      const struct snap *s, uint64_t seen_ms);
+
+void namespace_hold(struct namespace *ns, struct held *h, struct snap *s);
+void namespace_let_go(struct namespace *ns, struct held *h);
+
+/* What is done every few seconds: what goes of the store goes. */
+void namespace_tidy(struct namespace *ns);
 
 /* A write found the disk full: frees what is wanted least of the store. */
 void namespace_make_room(struct namespace *ns);

@@ -12,6 +12,7 @@
 struct ns_dir {
 	struct dir *dir;     /* a reference */
 	struct snap *snap;   /* a reference */
+	struct held held;    /* the same */
 	struct snap *failed; /* a reference to the one before, or NULL */
 };
 
@@ -27,9 +28,18 @@ static int new_ns_dir(struct namespace *ns, struct dir *dir, struct snap *s,
 	}
 	d->dir = dirs_ref(ns->dirs, dir);
 	d->snap = s;
+	namespace_hold(ns, &d->held, s);
 	d->failed = NULL;
 	*out = d;
 	return 0;
+}
+
+/* Another one is read from now on. */
+static void set_snap(struct namespace *ns, struct ns_dir *d, struct snap *s)
+{
+	namespace_let_go(ns, &d->held);
+	d->snap = s;
+	namespace_hold(ns, &d->held, s);
 }
 
 static void touch(struct namespace *ns, struct dir *dir)
@@ -117,6 +127,7 @@ void namespace_close_dir(struct namespace *ns, struct ns_dir *d)
 {
 	if (!d)
 		return;
+	namespace_let_go(ns, &d->held);
 	dirs_snap_put(ns->dirs, d->snap);
 	if (d->failed)
 		dirs_snap_put(ns->dirs, d->failed);
@@ -180,7 +191,7 @@ static int begin_again(struct namespace *ns, struct ns_dir *d)
 	if (err)
 		return err;
 	d->failed = d->snap;
-	d->snap = s;
+	set_snap(ns, d, s);
 	return 0;
 }
 
@@ -191,7 +202,7 @@ static int replace_listing(struct namespace *ns, struct ns_dir *d)
 	/* Of another store, only the root has the same number. */
 	struct dir *dir = dirs_get(ns->dirs, d->dir->id);
 	/* Another mount may have listed it meanwhile. */
-	struct snap *s = dir ? namespace_fresh_snap(ns, dir, NULL) : NULL;
+	struct snap *s = dir ? namespace_fresh_snap(ns, dir, NULL) : NULL, *was;
 	const int err = s ? 0 : dir ? listing_start(ns, dir, &s) : -ESTALE;
 
 	if (err) {
@@ -200,9 +211,10 @@ static int replace_listing(struct namespace *ns, struct ns_dir *d)
 		store_heal(ns->store);
 		return -ESTALE;
 	}
-	dirs_snap_put(ns->dirs, d->snap);
+	was = d->snap;
+	set_snap(ns, d, s);
+	dirs_snap_put(ns->dirs, was);
 	dirs_put(ns->dirs, d->dir);
-	d->snap = s;
 	d->dir = dir;
 	return 0;
 }

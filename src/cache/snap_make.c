@@ -204,6 +204,15 @@ bool dirs_snap_is(struct dirs *d, const struct snap *s,
 	return true;
 }
 
+void dirs_snap_segs(struct dirs *d, const struct snap *s, struct strbuf *out)
+{
+	LOCK_SCOPE(&d->lock);
+	for (uint32_t i = 0; i < s->nsegs; i++)
+		if (s->segs[i].snap)
+			strbuf_add(out, &s->segs[i].snap,
+				   sizeof(s->segs[i].snap));
+}
+
 void dirs_snap_set(struct dirs *d, struct dir *dir,
 		   const struct store_dir *stored)
 {

@@ -46,6 +46,9 @@ static const char *const sql[SQL_COUNT] = {
 	[SQL_SNAP_STATE] = "UPDATE snaps SET state=?2,at=?3 WHERE id=?1",
 	[SQL_SNAP_DROP] = "UPDATE snaps SET state=2,at=?2 "
 			  "WHERE id=?1 AND state=0",
+	/* Not what goes because room is wanted now; nor a write each time. */
+	[SQL_SNAP_KEEP] = "UPDATE snaps SET at=?2 "
+			  "WHERE id=?1 AND state=2 AND at>0 AND at<?2-20",
 	[SQL_LEAF_PUT] = "INSERT INTO leaves(id,data) VALUES(?1,?2)",
 	[SQL_DIR_PUT] = "UPDATE dirs SET state=?2,used=?3 WHERE id=?1",
 	[SQL_DIR_TOUCH] = "UPDATE dirs SET used=?2 "

@@ -146,6 +146,9 @@ void store_doubt(struct store *s);
  * directory that lost its listing. */
 bool store_tidy(struct store *s, void (*gone)(void *ctx, uint64_t dir),
 		void *ctx);
+/* Segments are being read, n numbers of eight bytes: those that were replaced
+ * stay for as long again. */
+void store_keep(struct store *s, const void *snaps, size_t n);
 /* Directories are in use now: they are not the first to go. */
 void store_touch(struct store *s, const uint64_t *dirs, unsigned int n);
 

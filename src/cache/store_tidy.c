@@ -5,6 +5,7 @@
  * large, those that were used longest ago.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "cache/store_int.h"
@@ -16,6 +17,25 @@
 #define ORPHAN_S 86400
 #define FROZEN_S (10 * 365 * 86400LL)
 #define PAGE 8192
+
+void store_keep(struct store *s, const void *snaps, size_t n)
+{
+	if (!n || store_begin(s))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		sqlite3_stmt *st = store_stmt(s, &s->writer, SQL_SNAP_KEEP);
+		int64_t snap;
+
+		memcpy(&snap, (const char *)snaps + i * 8, 8);
+		if (!st)
+			break;
+		sqlite3_bind_int64(st, 1, snap);
+		sqlite3_bind_int64(st, 2, store_now_s());
+		if (store_finish(s, st))
+			break;
+	}
+	store_commit(s);
+}
 
 /* A row's first column, or 0; under writer.lock. */
 static uint64_t first_of(struct store *s, sqlite3_stmt *st)

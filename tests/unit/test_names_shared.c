@@ -208,6 +208,54 @@ START_TEST(a_listing_of_the_future_goes)
 }
 END_TEST
 
+/* ---- who reads slowly ---- */
+
+/* An hour, in which both mounts have what they may forget go. */
+static void pass_an_hour(void)
+{
+	for (int i = 0; i < 9; i++) {
+		fake_time_pass(400 * 1000);
+		namespace_tidy(ns);
+		swap();
+		namespace_tidy(ns);
+		swap();
+	}
+}
+
+START_TEST(a_replaced_listing_is_read_to_its_end)
+{
+	struct seen s = {.max = 10};
+	struct ns_dir *d;
+	uint64_t dir, pos = 0;
+
+	begin_both(pages[_i % 2]);
+	make_files(3000);
+	dir = dir_of("d");
+	/* Its leaves do not come to memory where it is read. */
+	swap();
+	catalog(false, 3000);
+	swap();
+	ck_assert_int_eq(namespace_open_dir(ns, dir, &d), 0);
+	ck_assert_int_eq(namespace_read_dir(ns, d, &pos, true, see, &s), 0);
+	ck_assert_uint_eq(s.n, 10);
+	if (_i / 2)
+		swap();
+	catalog(true, 3000);
+	if (_i / 2)
+		swap();
+	pass_an_hour();
+	s.max = 0;
+	ck_assert_int_eq(read_on(d, &pos, &s), 0);
+	ck_assert_uint_eq(s.n, 3000);
+	seen_free(&s);
+	ck_assert_int_gt(ask_db("SELECT count(*) FROM snaps WHERE state=2"), 0);
+	namespace_close_dir(ns, d);
+	pass_an_hour();
+	ck_assert_int_eq(ask_db("SELECT count(*) FROM snaps WHERE state=2"), 0);
+	end_both();
+}
+END_TEST
+
 /* ---- what is forgotten ---- */
 
 START_TEST(only_the_listing_that_failed_is_forgotten)
@@ -279,6 +327,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, a_listing_gives_way_to_a_later_one, 0, 4);
 	tcase_add_test(tc, a_walk_leaves_what_is_frozen);
 	tcase_add_test(tc, a_listing_of_the_future_goes);
+	tcase_add_loop_test(tc, a_replaced_listing_is_read_to_its_end, 0, 4);
 	tcase_add_test(tc, only_the_listing_that_failed_is_forgotten);
 	tcase_add_test(tc, what_is_seen_to_be_wrong_is_forgotten);
 	suite_add_tcase(s, tc);
