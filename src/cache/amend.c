@@ -143,7 +143,7 @@ int namespace_amend(struct namespace *ns, uint64_t id, const char *name,
 	if (s && !is_listed(ns, s, name, attr ? &r : NULL)) {
 		err = amend(ns, id, name, attr ? &r : NULL);
 		if (err == -ESTALE) { /* it cannot be read */
-			namespace_forget_listing(ns, dir);
+			namespace_forget_listing(ns, dir, s, 0);
 			err = 0;
 		}
 		namespace_changed(ns, id, name);

@@ -15,6 +15,7 @@
 #include <uthash.h>
 
 #include "base/list.h"
+#include "base/strbuf.h"
 #include "cache/rec.h"
 #include "cache/store.h"
 
@@ -172,6 +173,11 @@ unsigned int dirs_snap_readers(struct dirs *d, const struct snap *s);
 /* What to store of it: segments in order, the empty ones left out. */
 void dirs_snap_pack(struct dirs *d, const struct dir *dir, const struct snap *s,
 		    struct store_dir *out);
+/* Is that listing the one that is stored? */
+bool dirs_snap_is(struct dirs *d, const struct snap *s,
+		  const struct store_dir *stored);
+/* Adds the numbers of its segments in the store, eight bytes each. */
+void dirs_snap_segs(struct dirs *d, const struct snap *s, struct strbuf *out);
 /* The directory's listing is what was stored. */
 void dirs_snap_set(struct dirs *d, struct dir *dir,
 		   const struct store_dir *stored);

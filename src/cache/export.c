@@ -21,6 +21,7 @@
 struct level {
 	struct dir *dir;   /* a reference */
 	struct snap *snap; /* a reference */
+	struct held held;  /* the same: who reads a pipe may be slow */
 	snap_pos pos;
 };
 
@@ -112,6 +113,7 @@ static void enter(struct export *x, uint64_t id)
 	l->snap = l->dir ? dirs_snap(x->ns->dirs, l->dir) : NULL;
 	l->pos = 0;
 	if (l->snap) {
+		namespace_hold(x->ns, &l->held, l->snap);
 		x->depth++;
 		return;
 	}
@@ -124,6 +126,7 @@ static void leave(struct export *x)
 {
 	struct level *l = &x->levels[--x->depth];
 
+	namespace_let_go(x->ns, &l->held);
 	dirs_snap_put(x->ns->dirs, l->snap);
 	dirs_put(x->ns->dirs, l->dir);
 }

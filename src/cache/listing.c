@@ -181,11 +181,30 @@ static bool hides_over_cuts(struct listing *li, const struct store_dir *sd)
 	return yes;
 }
 
-int listing_keep(struct namespace *ns, const struct store_dir *d)
+/* One of a clock that is ahead would stay for ever, and never be believed. */
+static bool gives_way(const struct store_dir *d, const struct store_dir *to)
 {
-	const int err = store_dir_put(ns->store, d);
+	return to->since_ms &&
+	       (to->flags & STORE_FROZEN || (to->since_ms > d->since_ms &&
+					     to->since_ms <= namespace_now()));
+}
 
-	return err ? err : store_names_drop(ns->store, d->id, d->since_ms);
+int listing_keep(struct namespace *ns, struct store_dir *d, bool asked_for,
+		 bool *kept)
+{
+	struct store_dir now;
+	int err = 0;
+
+	*kept = asked_for || store_dir_get(ns->store, d->id, &now) ||
+		!gives_way(d, &now);
+	if (*kept) {
+		err = store_dir_put(ns->store, d);
+		return err ?: store_names_drop(ns->store, d->id, d->since_ms);
+	}
+	for (unsigned int i = 0; i < d->nsegs && !err; i++)
+		err = store_snap_drop(ns->store, d->segs[i].snap);
+	*d = now;
+	return err;
 }
 
 /* Everything is in the store but the directory itself. */
@@ -193,6 +212,7 @@ static int complete(struct listing *li)
 {
 	struct namespace *ns = li->ns;
 	struct store_dir sd;
+	bool kept;
 	int err;
 
 	dirs_snap_pack(ns->dirs, li->dir, li->snap, &sd);
@@ -201,7 +221,7 @@ static int complete(struct listing *li)
 	err = store_begin(ns->store);
 	if (err)
 		return err;
-	err = listing_keep(ns, &sd);
+	err = listing_keep(ns, &sd, false, &kept);
 	if (err) {
 		store_abort(ns->store);
 		return err;
@@ -217,13 +237,33 @@ static int complete(struct listing *li)
 static int complete_page(struct stream *s, struct store_dir *sd)
 {
 	const struct listing *li = s->li;
+	bool kept;
 
 	dirs_snap_pack(li->ns->dirs, li->dir, li->snap, sd);
 	sd->entries = s->b.entries;
 	sd->flags = s->b.flags;
 	sd->nsegs = s->b.leaves > 0;
 	sd->segs[0] = (struct store_seg){s->b.snap, s->b.leaves};
-	return listing_keep(li->ns, sd);
+	return listing_keep(li->ns, sd, false, &kept);
+}
+
+/* Else they would stand in the store for a day, and others go for them.  Only
+ * what was committed: another number may be somebody else's by now. */
+static void drop_segments(struct listing *li)
+{
+	struct namespace *ns = li->ns;
+	struct store_dir sd;
+	int err = 0;
+
+	dirs_snap_pack(ns->dirs, li->dir, li->snap, &sd);
+	if (!sd.nsegs || store_begin(ns->store))
+		return;
+	for (unsigned int i = 0; i < sd.nsegs && !err; i++)
+		err = store_snap_drop(ns->store, sd.segs[i].snap);
+	if (err)
+		store_abort(ns->store);
+	else
+		store_commit(ns->store);
 }
 
 static void tell_hidden(struct listing *li)
@@ -247,6 +287,7 @@ static void end_listing(struct listing *li)
 	if (err) {
 		dirs_listing_set(li->ns->dirs, li->dir, li->snap, NULL);
 		dirs_snap_fail(li->ns->dirs, li->snap, err);
+		drop_segments(li);
 	}
 	if (li->hidden)
 		log_info("namespace: %zu keys under \"%s\" have no path and "

@@ -117,6 +117,23 @@ static int learn(struct namespace *ns, struct dir *dir, const char *name,
 	return err;
 }
 
+/* Once more for a directory, when the disk is full.  Of a store begun anew the
+ * caller has to know another number of dir. */
+static int learn_full(struct namespace *ns, struct dir *dir, const char *name,
+		      struct ns_attr *attr, uint64_t since)
+{
+	const uint64_t generation = store_generation(ns->store);
+	int err;
+
+	namespace_make_room(ns);
+	err = learn(ns, dir, name, attr, since);
+	if (err == -ENOSPC) {
+		store_starved(ns->store);
+		store_heal(ns->store);
+	}
+	return store_generation(ns->store) != generation ? -ESTALE : err;
+}
+
 int namespace_look(struct namespace *ns, uint64_t id, const char *name,
 		   struct ns_attr *out, uint64_t *left_ms)
 {
@@ -143,6 +160,8 @@ int namespace_look(struct namespace *ns, uint64_t id, const char *name,
 		kept = !err || err == -ENOENT
 			       ? learn(ns, dir, name, err ? NULL : out, since)
 			       : 0;
+		if (!err && kept == -ENOSPC && out->is_dir)
+			kept = learn_full(ns, dir, name, out, since);
 		/* A directory without a number cannot be named. */
 		if (!err && kept && out->is_dir)
 			err = kept;
@@ -176,20 +195,46 @@ static bool is_settled(struct namespace *ns, struct dir *dir, const char *name,
 	       is_new(ns, dir, name);
 }
 
-void namespace_forget_listing(struct namespace *ns, struct dir *dir)
+/* Frozen or not: what cannot be believed is asked for again. */
+static bool is_wrong(struct namespace *ns, const struct store_dir *d,
+		     const struct snap *s, uint64_t seen_ms)
+{
+	return (s && dirs_snap_is(ns->dirs, s, d)) ||
+	       (!(d->flags & STORE_FROZEN) && d->since_ms <= seen_ms);
+}
+
+void namespace_forget_listing(struct namespace *ns, const struct dir *dir,
+			      const struct snap *s, uint64_t seen_ms)
 {
 	struct store_dir d;
+	int err;
 
 	dirs_forget_snap(ns->dirs, dir->id);
-	/* Frozen or not: what cannot be believed is asked for again. */
-	if (store_dir_get(ns->store, dir->id, &d) || store_begin(ns->store))
+	if (store_begin(ns->store))
 		return;
-	d.nsegs = 0;
-	d.since_ms = d.entries = d.flags = 0;
-	if (store_dir_put(ns->store, &d))
+	err = store_dir_get(ns->store, dir->id, &d);
+	if (!err && is_wrong(ns, &d, s, seen_ms)) {
+		d.nsegs = 0;
+		d.since_ms = d.entries = d.flags = 0;
+		err = store_dir_put(ns->store, &d);
+	}
+	if (err)
 		store_abort(ns->store);
 	else
-		store_commit(ns->store);
+		err = store_commit(ns->store);
+	/* Nothing; or what somebody else has put there. */
+	if (!err)
+		dirs_update(ns->dirs, &d);
+}
+
+/* The listing that is known here, and any that is no later. */
+static void forget_known(struct namespace *ns, struct dir *dir,
+			 uint64_t seen_ms)
+{
+	struct snap *s = dirs_snap(ns->dirs, dir);
+
+	namespace_forget_listing(ns, dir, s, seen_ms);
+	dirs_snap_put(ns->dirs, s);
 }
 
 static int head_now(struct namespace *ns, struct dir *dir, const char *name,
@@ -205,7 +250,7 @@ static int head_now(struct namespace *ns, struct dir *dir, const char *name,
 	if (!err)
 		err = s3_head(ns->s3, bucket, key, NULL, NULL, &a);
 	if (err == -ENOENT) {
-		namespace_forget_listing(ns, dir);
+		forget_known(ns, dir, since);
 		learn(ns, dir, name, NULL, since);
 	}
 	if (err)

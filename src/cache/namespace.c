@@ -10,12 +10,15 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/strbuf.h"
 #include "base/thread.h"
 #include "cache/namespace_int.h"
 
 #define LIST_THREADS 24
 #define LIST_DEPTH 1024
 #define TIDY_MS 5000
+#define HELD_MAX (8U << 20) /* bytes of numbers */
+#define ROOM_ROUNDS 64      /* while somebody waits; the tidier has more */
 
 uint64_t namespace_now(void)
 {
@@ -32,6 +35,13 @@ static void listing_gone(void *ctx, uint64_t dir)
 	const struct namespace *ns = ctx;
 
 	dirs_forget_snap(ns->dirs, dir);
+}
+
+void namespace_make_room(struct namespace *ns)
+{
+	for (int i = 0; i < ROOM_ROUNDS && !atomic_load(&ns->ending); i++)
+		if (!store_tidy(ns->store, listing_gone, ns))
+			return;
 }
 
 /* Not where the kernel waits for an answer: it is a write. */
@@ -51,6 +61,49 @@ static void touch_all(struct namespace *ns)
 	store_touch(ns->store, dirs, n);
 }
 
+void namespace_hold(struct namespace *ns, struct held *h, struct snap *s)
+{
+	LOCK_SCOPE(&ns->lock);
+	h->snap = s;
+	list_add_tail(&ns->held, &h->all);
+}
+
+void namespace_let_go(struct namespace *ns, struct held *h)
+{
+	LOCK_SCOPE(&ns->lock);
+	list_del(&h->all);
+}
+
+/* Replaced here or by another mount, which knows nothing of our readers. */
+static void keep_held(struct namespace *ns)
+{
+	struct strbuf segs;
+	struct list *e, *next;
+
+	strbuf_init(&segs, HELD_MAX);
+	{
+		LOCK_SCOPE(&ns->lock);
+		list_for_each_safe(e, next, &ns->held)
+		{
+			const struct held *h = container_of(e, struct held,
+							    all);
+
+			dirs_snap_segs(ns->dirs, h->snap, &segs);
+		}
+	}
+	store_keep(ns->store, segs.s, segs.len / sizeof(uint64_t));
+	strbuf_free(&segs);
+}
+
+void namespace_tidy(struct namespace *ns)
+{
+	touch_all(ns);
+	keep_held(ns);
+	while (store_tidy(ns->store, listing_gone, ns) &&
+	       !atomic_load(&ns->ending))
+		;
+}
+
 static void *tidy(void *arg)
 {
 	struct namespace *ns = arg;
@@ -64,10 +117,7 @@ static void *tidy(void *arg)
 			if (ns->stopped)
 				return NULL;
 		}
-		touch_all(ns);
-		while (store_tidy(ns->store, listing_gone, ns) &&
-		       !atomic_load(&ns->ending))
-			;
+		namespace_tidy(ns);
 	}
 }
 
@@ -132,6 +182,7 @@ int namespace_new(const struct namespace_config *cfg, struct s3 *s3,
 	pthread_mutex_init(&ns->lock, NULL);
 	thread_cond_init(&ns->wake);
 	thread_cond_init(&ns->tidy_wake);
+	list_init(&ns->held);
 	snprintf(ns->bucket, sizeof(ns->bucket), "%s", cfg->bucket);
 	snprintf(ns->prefix, sizeof(ns->prefix), "%s", cfg->prefix);
 	ns->s3 = s3;
@@ -375,11 +426,11 @@ static int peek_listing(struct namespace *ns, struct dir *dir, const char *name,
 		return peek_early(ns, dir, name, out, since, left);
 	*since = s->since_ms;
 	found = dirs_find(ns->dirs, s, name, &r);
-	dirs_snap_put(ns->dirs, s);
 	if (found < 0)
-		namespace_forget_listing(ns, dir);
+		namespace_forget_listing(ns, dir, s, 0);
 	else if (found)
 		to_attr(&r, out);
+	dirs_snap_put(ns->dirs, s);
 	return found < 0 ? -EAGAIN : found ? 0 : -ENOENT;
 }
 

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/list.h"
 #include "base/workq.h"
 #include "cache/build.h"
 #include "cache/dirs.h"
@@ -12,6 +13,13 @@
 #include "cache/page.h"
 
 #define TOUCHED_MAX 4096
+
+/* A listing that somebody reads, however slowly: when the store has replaced
+ * it, it stays there. */
+struct held {
+	struct list all;   /* on ns->held */
+	struct snap *snap; /* its reference is the reader's */
+};
 
 struct namespace
 {
@@ -38,6 +46,7 @@ struct namespace
 	bool stopped;
 	pthread_cond_t wake;           /* a batch of a walk moved on */
 	pthread_cond_t tidy_wake;      /* of the tidier */
+	struct list held;              /* of struct held */
 	uint64_t touched[TOUCHED_MAX]; /* directories to be marked as used */
 	unsigned int ntouched;
 };
@@ -59,8 +68,11 @@ int namespace_key_prefix(const struct namespace *ns, const char *path,
 int listing_start(struct namespace *ns, struct dir *dir, struct snap **out);
 
 /* Puts a whole listing into the place of the one before, in a transaction
- * that has begun: with what names told before it forgotten. */
-int listing_keep(struct namespace *ns, const struct store_dir *d);
+ * that has begun: with what names told before it forgotten; true in *kept.
+ * Unless it was asked for, it gives way to one that is frozen, or began later:
+ * another mount's, or one that was faster.  That is in *d then. */
+int listing_keep(struct namespace *ns, struct store_dir *d, bool asked_for,
+		 bool *kept);
 
 /*
  * walk.c: a directory is about to be read.  When its siblings were read one
@@ -73,8 +85,20 @@ void walk_pass(struct namespace *ns, const struct dir *dir);
 void walk_stop(struct namespace *ns);
 void walk_free(struct namespace *ns);
 
-/* The directory's listing cannot be read, or has been seen to be wrong. */
-void namespace_forget_listing(struct namespace *ns, struct dir *dir);
+/* That listing of the directory cannot be read, or has been seen to be wrong,
+ * as any that is not frozen and began no later than seen_ms; either may be
+ * none.  Where the store has another by now, that counts. */
+void namespace_forget_listing(struct namespace *ns, const struct dir *dir,
+			      const struct snap *s, uint64_t seen_ms);
+
+void namespace_hold(struct namespace *ns, struct held *h, struct snap *s);
+void namespace_let_go(struct namespace *ns, struct held *h);
+
+/* What is done every few seconds: what goes of the store goes. */
+void namespace_tidy(struct namespace *ns);
+
+/* A write found the disk full: frees what is wanted least of the store. */
+void namespace_make_room(struct namespace *ns);
 
 /* Tells who asked to be told (namespace_on_change). */
 void namespace_changed(struct namespace *ns, uint64_t dir, const char *name);
@@ -115,7 +139,8 @@ struct tree;
  * is made too. */
 int tree_new(struct namespace *ns, const struct dir *base, bool with_base,
 	     uint64_t since_ms, uint32_t flags, struct tree **out);
-/* Of each name that is not what it was, who asked is told, after the commit. */
+/* Somebody asked for it: it takes any listing's place.  Of each name that is
+ * not what it was, who asked to be told is, after the commit. */
 void tree_tell(struct tree *t);
 /*
  * A transaction in which keys are added, and its end: it is aborted when err
@@ -131,6 +156,7 @@ int tree_add(struct tree *t, const struct page *p, size_t at);
 int tree_end(struct tree *t);
 /* After each store_commit: directories completed in it are seen from now on. */
 void tree_publish(struct tree *t);
+/* In no transaction: what was not completed goes out of the store. */
 void tree_free(struct tree *t);
 /* What is known of a directory that is gone, and of all under it, is
  * forgotten; depth: 0. */

@@ -12,6 +12,7 @@
 struct ns_dir {
 	struct dir *dir;     /* a reference */
 	struct snap *snap;   /* a reference */
+	struct held held;    /* the same */
 	struct snap *failed; /* a reference to the one before, or NULL */
 };
 
@@ -27,9 +28,18 @@ static int new_ns_dir(struct namespace *ns, struct dir *dir, struct snap *s,
 	}
 	d->dir = dirs_ref(ns->dirs, dir);
 	d->snap = s;
+	namespace_hold(ns, &d->held, s);
 	d->failed = NULL;
 	*out = d;
 	return 0;
+}
+
+/* Another one is read from now on. */
+static void set_snap(struct namespace *ns, struct ns_dir *d, struct snap *s)
+{
+	namespace_let_go(ns, &d->held);
+	d->snap = s;
+	namespace_hold(ns, &d->held, s);
 }
 
 static void touch(struct namespace *ns, struct dir *dir)
@@ -59,10 +69,20 @@ int namespace_open_known(struct namespace *ns, uint64_t id, struct ns_dir **out)
 	return err;
 }
 
+/* The disk is full, for the second time when tries is 1. */
+static void find_room(struct namespace *ns, int tries)
+{
+	if (tries == 0)
+		namespace_make_room(ns);
+	else
+		store_starved(ns->store);
+}
+
 /* *healed: the store was damaged, and is another now. */
 static int open_dir(struct namespace *ns, uint64_t id, struct ns_dir **out,
 		    bool *healed)
 {
+	const uint64_t generation = store_generation(ns->store);
 	struct dir *dir = dirs_get(ns->dirs, id);
 	struct snap *s;
 	int err = 0;
@@ -77,11 +97,14 @@ static int open_dir(struct namespace *ns, uint64_t id, struct ns_dir **out,
 		s = walk_arrive(ns, dir);
 	for (int tries = 0; !s && tries < 2; tries++) {
 		err = listing_start(ns, dir, &s);
+		if (err == -ENOSPC)
+			find_room(ns, tries);
 		/* A server of another order: once more, and sorted. */
-		if (err != -ERANGE)
+		else if (err != -ERANGE)
 			break;
 	}
-	*healed = err && store_heal(ns->store);
+	*healed = err && (store_heal(ns->store) ||
+			  store_generation(ns->store) != generation);
 	if (!err)
 		err = new_ns_dir(ns, dir, s, out);
 	dirs_put(ns->dirs, dir);
@@ -104,6 +127,7 @@ void namespace_close_dir(struct namespace *ns, struct ns_dir *d)
 {
 	if (!d)
 		return;
+	namespace_let_go(ns, &d->held);
 	dirs_snap_put(ns->dirs, d->snap);
 	if (d->failed)
 		dirs_snap_put(ns->dirs, d->failed);
@@ -175,7 +199,7 @@ static int begin_again(struct namespace *ns, struct ns_dir *d)
 	if (err)
 		return err;
 	d->failed = d->snap;
-	d->snap = s;
+	set_snap(ns, d, s);
 	return 0;
 }
 
@@ -185,8 +209,9 @@ static int replace_listing(struct namespace *ns, struct ns_dir *d)
 {
 	/* Of another store, only the root has the same number. */
 	struct dir *dir = dirs_get(ns->dirs, d->dir->id);
-	struct snap *s = NULL;
-	const int err = dir ? listing_start(ns, dir, &s) : -ESTALE;
+	/* Another mount may have listed it meanwhile. */
+	struct snap *s = dir ? namespace_fresh_snap(ns, dir, NULL) : NULL, *was;
+	const int err = s ? 0 : dir ? listing_start(ns, dir, &s) : -ESTALE;
 
 	if (err) {
 		if (dir)
@@ -194,9 +219,10 @@ static int replace_listing(struct namespace *ns, struct ns_dir *d)
 		store_heal(ns->store);
 		return -ESTALE;
 	}
-	dirs_snap_put(ns->dirs, d->snap);
+	was = d->snap;
+	set_snap(ns, d, s);
+	dirs_snap_put(ns->dirs, was);
 	dirs_put(ns->dirs, d->dir);
-	d->snap = s;
 	d->dir = dir;
 	return 0;
 }
@@ -219,7 +245,7 @@ int namespace_read_dir(
 	if (err != -ESTALE)
 		return err;
 	/* A leaf is gone, or harmed. */
-	namespace_forget_listing(ns, d->dir);
+	namespace_forget_listing(ns, d->dir, d->snap, 0);
 	if (*pos || d->failed)
 		return -ESTALE; /* who opens it next lists it anew */
 	if (!wait)

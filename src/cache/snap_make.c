@@ -188,6 +188,35 @@ void dirs_snap_pack(struct dirs *d, const struct dir *dir, const struct snap *s,
 				s->segs[i].snap, s->segs[i].leaves};
 }
 
+static bool has_seg(const struct snap *s, uint64_t snap)
+{
+	for (uint32_t i = 0; i < s->nsegs; i++)
+		if (s->segs[i].snap == snap)
+			return true;
+	return false;
+}
+
+bool dirs_snap_is(struct dirs *d, const struct snap *s,
+		  const struct store_dir *stored)
+{
+	LOCK_SCOPE(&d->lock);
+	if (s->since_ms != stored->since_ms)
+		return false;
+	for (unsigned int i = 0; i < stored->nsegs; i++)
+		if (!has_seg(s, stored->segs[i].snap))
+			return false;
+	return true;
+}
+
+void dirs_snap_segs(struct dirs *d, const struct snap *s, struct strbuf *out)
+{
+	LOCK_SCOPE(&d->lock);
+	for (uint32_t i = 0; i < s->nsegs; i++)
+		if (s->segs[i].snap)
+			strbuf_add(out, &s->segs[i].snap,
+				   sizeof(s->segs[i].snap));
+}
+
 void dirs_snap_set(struct dirs *d, struct dir *dir,
 		   const struct store_dir *stored)
 {

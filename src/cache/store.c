@@ -30,6 +30,7 @@
 #include "s3/checksum.h"
 
 #define BUSY_MS 10000
+#define WORTH_BYTES (1 << 20) /* to begin anew for so many */
 
 static const char *const sql[SQL_COUNT] = {
 	[SQL_DIR_GET] = "SELECT parent,name,state FROM dirs WHERE id=?1",
@@ -43,6 +44,11 @@ static const char *const sql[SQL_COUNT] = {
 			   "VALUES(?1,?2,0)",
 	[SQL_SNAP_NEW] = "INSERT INTO snaps(state,at) VALUES(0,?1)",
 	[SQL_SNAP_STATE] = "UPDATE snaps SET state=?2,at=?3 WHERE id=?1",
+	[SQL_SNAP_DROP] = "UPDATE snaps SET state=2,at=?2 "
+			  "WHERE id=?1 AND state=0",
+	/* Not what goes because room is wanted now; nor a write each time. */
+	[SQL_SNAP_KEEP] = "UPDATE snaps SET at=?2 "
+			  "WHERE id=?1 AND state=2 AND at>0 AND at<?2-20",
 	[SQL_LEAF_PUT] = "INSERT INTO leaves(id,data) VALUES(?1,?2)",
 	[SQL_DIR_PUT] = "UPDATE dirs SET state=?2,used=?3 WHERE id=?1",
 	[SQL_DIR_TOUCH] = "UPDATE dirs SET used=?2 "
@@ -77,6 +83,8 @@ void store_damaged(struct store *s, int rc)
 /* A full disk, a lack of memory or of descriptors is no damage. */
 int store_errno(struct store *s, int rc)
 {
+	if (rc == SQLITE_IOERR_SHMSIZE) /* how a full disk looks there */
+		rc = SQLITE_FULL;
 	if (rc == SQLITE_IOERR_SHORT_READ) { /* a page beyond the end */
 		store_damaged(s, rc);
 		return -EIO;
@@ -98,6 +106,7 @@ int store_errno(struct store *s, int rc)
 	case SQLITE_NOMEM:
 		return -ENOMEM;
 	case SQLITE_FULL:
+		atomic_store(&s->full, true);
 		return -ENOSPC;
 	default:
 		return -EIO;
@@ -427,7 +436,33 @@ static int rebuild(struct store *s)
 		err = -EIO;
 	if (!err)
 		atomic_store(&s->damaged, false);
+	atomic_store(&s->full, false);
+	s->room_bytes = 0;
 	return err;
+}
+
+/* What the disk would have more, were the file gone. */
+static uint64_t file_bytes(const struct store *s)
+{
+	char log[sizeof(s->path) + 8];
+	struct stat st;
+	uint64_t n = 0;
+
+	snprintf(log, sizeof(log), "%s-wal", s->path);
+	if (!stat(log, &st))
+		n = (uint64_t)st.st_size;
+	return stat(s->path, &st) ? n : n + (uint64_t)st.st_size;
+}
+
+void store_starved(struct store *s)
+{
+	if (file_bytes(s) < WORTH_BYTES)
+		return;
+	if (!atomic_exchange(&s->starved, true)) /* once is enough */
+		log_warning("metadata: no room for %s on its disk; it is begun "
+			    "anew",
+			    s->path);
+	atomic_store(&s->damaged, true);
 }
 
 bool store_heal(struct store *s)

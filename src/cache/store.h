@@ -110,7 +110,8 @@ int store_leaf_put(struct store *s, uint64_t snap, uint32_t at,
 /* The directory's listing from now on; the one before is freed later, when
  * whoever reads it will have ended.  -ESTALE when there is no such number. */
 int store_dir_put(struct store *s, const struct store_dir *d);
-/* A segment that is not wanted after all. */
+/* A segment that is not wanted after all; one that is a directory's by now
+ * stays. */
 int store_snap_drop(struct store *s, uint64_t snap);
 int store_name_put(struct store *s, uint64_t dir, const char *name,
 		   const void *data, size_t n, uint64_t since_ms);
@@ -131,15 +132,23 @@ static inline uint64_t store_leaf_id(uint64_t snap, uint32_t at)
 /* Begins the file anew if it was found to be damaged; true when it was. */
 bool store_heal(struct store *s);
 
+/* There is no room on the disk, and freeing what is wanted least has not made
+ * any: the next store_begin begins the file anew, which does unless there is
+ * little in it. */
+void store_starved(struct store *s);
+
 /* Something read was not what was written: says so, once. */
 void store_doubt(struct store *s);
 
 /* Frees listings that were replaced long enough ago, and those used longest
- * ago when the file is too large.  Does a bounded piece of it; true when
- * there is more to do.  gone is called for each directory that lost its
- * listing. */
+ * ago when the file is too large, or a write found no room (-ENOSPC).  Does a
+ * bounded piece of it; true when there is more to do.  gone is called for each
+ * directory that lost its listing. */
 bool store_tidy(struct store *s, void (*gone)(void *ctx, uint64_t dir),
 		void *ctx);
+/* Segments are being read, n numbers of eight bytes: those that were replaced
+ * stay for as long again. */
+void store_keep(struct store *s, const void *snaps, size_t n);
 /* Directories are in use now: they are not the first to go. */
 void store_touch(struct store *s, const uint64_t *dirs, unsigned int n);
 

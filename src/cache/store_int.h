@@ -22,6 +22,8 @@ enum store_sql {
 	SQL_CHILD_MAKE,
 	SQL_SNAP_NEW,
 	SQL_SNAP_STATE,
+	SQL_SNAP_DROP,
+	SQL_SNAP_KEEP,
 	SQL_LEAF_PUT,
 	SQL_DIR_PUT,
 	SQL_DIR_TOUCH,
@@ -59,6 +61,10 @@ struct store {
 	unsigned char hash_key[16]; /* of the file that was opened first */
 	atomic_bool damaged;        /* begin anew at the next store_begin */
 	atomic_bool doubted;        /* that it is has been said */
+	atomic_bool full;           /* a write found no room on the disk */
+	uint64_t room_bytes;        /* under writer.lock: of so many in use
+				       there is room again; 0: no lack */
+	atomic_bool starved;        /* that this made it begin anew was said */
 	ino_t ino;                  /* of the file; under writer.lock */
 	unsigned char file_key[16]; /* likewise */
 	/* The highest numbers that any file had which was open here. */

@@ -205,7 +205,13 @@ static int make_live(struct store *s, uint64_t snap)
 
 int store_snap_drop(struct store *s, uint64_t snap)
 {
-	return set_snap(s, snap, SNAP_DEAD);
+	sqlite3_stmt *st = store_stmt(s, &s->writer, SQL_SNAP_DROP);
+
+	if (!st)
+		return -EIO;
+	sqlite3_bind_int64(st, 1, (int64_t)snap);
+	sqlite3_bind_int64(st, 2, store_now_s());
+	return store_finish(s, st);
 }
 
 static bool has_seg(const struct store_dir *d, uint64_t snap)

@@ -4,6 +4,10 @@
  * more, those that a killed process left half made, and, when the file is too
  * large, those that were used longest ago.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
 #include "cache/store_int.h"
 
 #define DEAD_S 600     /* a listing that was replaced may be read so long */
@@ -13,6 +17,25 @@
 #define ORPHAN_S 86400
 #define FROZEN_S (10 * 365 * 86400LL)
 #define PAGE 8192
+
+void store_keep(struct store *s, const void *snaps, size_t n)
+{
+	if (!n || store_begin(s))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		sqlite3_stmt *st = store_stmt(s, &s->writer, SQL_SNAP_KEEP);
+		int64_t snap;
+
+		memcpy(&snap, (const char *)snaps + i * 8, 8);
+		if (!st)
+			break;
+		sqlite3_bind_int64(st, 1, snap);
+		sqlite3_bind_int64(st, 2, store_now_s());
+		if (store_finish(s, st))
+			break;
+	}
+	store_commit(s);
+}
 
 /* A row's first column, or 0; under writer.lock. */
 static uint64_t first_of(struct store *s, sqlite3_stmt *st)
@@ -126,23 +149,63 @@ static void drop_singles(struct store *s)
 		     NULL, NULL);
 }
 
+/* The log of writes goes to its place in the file, so that it can begin anew:
+ * SQLite does that once it has grown, for which a full disk has no room. */
+static void shorten_log(struct store *s)
+{
+	LOCK_SCOPE(&s->writer.lock);
+	if (s->writer.db)
+		sqlite3_wal_checkpoint_v2(s->writer.db, NULL,
+					  SQLITE_CHECKPOINT_PASSIVE, NULL,
+					  NULL);
+}
+
+/* Of how many bytes in use the rest goes; 0: of any number.  What goes makes
+ * room within the file. */
+static uint64_t limit(struct store *s)
+{
+	if (atomic_exchange(&s->full, false))
+		s->room_bytes = used_bytes(s) / 8 * 7 + 1;
+	return s->room_bytes && (!s->max_bytes || s->room_bytes < s->max_bytes)
+		       ? s->room_bytes
+		       : s->max_bytes;
+}
+
+/* Something that is wanted less than room; false: nothing is left. */
+static bool make_room(struct store *s, uint64_t *dir)
+{
+	/* Of a full disk all is wanted that can be had. */
+	if (drop_leaves(s, s->room_bytes ? 0 : DEAD_FULL_S) ||
+	    drop_oldest(s, dir))
+		return true;
+	drop_singles(s);
+	return false;
+}
+
 bool store_tidy(struct store *s, void (*gone)(void *ctx, uint64_t dir),
 		void *ctx)
 {
-	uint64_t dir = 0;
-	bool more;
+	const bool was_full = atomic_load(&s->full);
+	uint64_t dir = 0, max;
+	bool more, failed;
+	int err;
 
+	if (was_full)
+		shorten_log(s);
 	if (store_begin(s))
 		return false;
+	max = limit(s);
 	more = drop_leaves(s, DEAD_S);
-	if (!more && s->max_bytes && used_bytes(s) > s->max_bytes) {
-		more = drop_leaves(s, DEAD_FULL_S);
-		if (!more)
-			more = drop_oldest(s, &dir);
-		if (!more)
-			drop_singles(s);
-	}
-	if (store_commit(s))
+	if (!more && max && used_bytes(s) > max)
+		more = make_room(s, &dir);
+	if (!more)
+		s->room_bytes = 0;
+	failed = atomic_load(&s->full); /* here: nobody else writes */
+	err = store_commit(s);
+	/* Not even for this is there room. */
+	if (was_full && (failed || err == -ENOSPC))
+		store_starved(s);
+	if (err || failed)
 		return false;
 	if (more && dir && gone)
 		gone(ctx, dir);

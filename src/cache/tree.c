@@ -21,6 +21,9 @@ struct level {
 	size_t name_at;
 	uint64_t id, parent;
 	struct build *b; /* owned; kept for the next directory so deep */
+	/* The segment that was open here at the last commit, or 0.  What the
+	 * builder says may have been rolled back. */
+	uint64_t begun;
 };
 
 /* What was completed since the last tree_publish: of a struct store_dir what a
@@ -75,10 +78,31 @@ int tree_new(struct namespace *ns, const struct dir *base, bool with_base,
 	return 0;
 }
 
+/* Of a tree that was given up: they would stand in the store for a day. */
+static void drop_begun(struct tree *t)
+{
+	struct store *store = t->ns->store;
+	bool any = false;
+	int err = 0;
+
+	for (unsigned int i = 0; i < MAX_LEVELS; i++)
+		any |= t->levels[i].begun != 0;
+	if (!any || store_begin(store))
+		return;
+	for (unsigned int i = 0; i < MAX_LEVELS && !err; i++)
+		if (t->levels[i].begun)
+			err = store_snap_drop(store, t->levels[i].begun);
+	if (err)
+		store_abort(store);
+	else
+		store_commit(store);
+}
+
 void tree_free(struct tree *t)
 {
 	if (!t)
 		return;
+	drop_begun(t);
 	for (unsigned int i = 0; i < MAX_LEVELS && t->levels[i].b; i++)
 		free(t->levels[i].b);
 	for (size_t i = 0; i < t->completed.n; i++)
@@ -188,6 +212,7 @@ static int leave(struct tree *t)
 			      .entries = l->b->entries,
 			      .flags = l->b->flags | t->flags};
 	struct snap *before;
+	bool kept = false;
 	int err;
 
 	if (t->depth == 0 && !t->with_base)
@@ -203,9 +228,9 @@ static int leave(struct tree *t)
 	t->single_dir = d.id;
 	if (t->tells)
 		store_names_each(t->ns->store, d.id, note_single, t);
-	err = listing_keep(t->ns, &d);
+	err = listing_keep(t->ns, &d, t->tells, &kept);
 	/* Its last page came just now, after what was learnt meanwhile. */
-	if (!err)
+	if (!err && kept)
 		err = store_names_drop(t->ns->store, d.id, namespace_now());
 	if (!err)
 		err = note_completed(t, &d, before);
@@ -240,9 +265,9 @@ void tree_forget(struct namespace *ns, uint64_t id, unsigned int depth)
 
 	if (s) {
 		dirs_read(ns->dirs, s, &pos, false, forget_child, &f);
-		dirs_snap_put(ns->dirs, s);
-		namespace_forget_listing(ns, dir);
+		namespace_forget_listing(ns, dir, s, namespace_now());
 	}
+	dirs_snap_put(ns->dirs, s);
 	if (dir)
 		dirs_put(ns->dirs, dir);
 }
@@ -306,6 +331,8 @@ void tree_publish(struct tree *t)
 	struct store_dir stored;
 	struct dirs *dirs = t->ns->dirs;
 
+	for (unsigned int i = 0; i < MAX_LEVELS && t->levels[i].b; i++)
+		t->levels[i].begun = i < t->depth ? t->levels[i].b->snap : 0;
 	for (size_t i = 0; i < t->completed.n; i++)
 		dirs_update(dirs, as_stored(t, &t->completed.dirs[i], &stored));
 	for (size_t i = 0; i < t->completed.n; i++) {

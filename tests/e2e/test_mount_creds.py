@@ -5,6 +5,7 @@ by whichever request first meets it, and no reader sees an error."""
 import json
 import os
 import tempfile
+import time
 
 import badlist
 import harness
@@ -56,6 +57,7 @@ class Issuer:
 
 
 def expire(server, issuer, token):
+    time.sleep(1.1)  # the source is looked at once a second
     issuer.issue(token)
     server.token = token
     server.refused = 0
@@ -109,7 +111,6 @@ def no_better(server, issuer, m):
     except OSError as e:
         assert e.strerror in ("Invalid argument", "Permission denied"), e
     expire(server, issuer, "t5")
-    # The source is looked at once a second.
     wait_for("the new keys", lambda: opens(m, FILES[3]))
     good(m, FILES[3])
 

@@ -3,7 +3,9 @@
 #ifndef S3RDMAFS_TESTS_NAMESPACE_FIXTURE_H
 #define S3RDMAFS_TESTS_NAMESPACE_FIXTURE_H
 
+#include <dirent.h>
 #include <errno.h>
+#include <sqlite3.h>
 
 #include "cache/namespace.h"
 #include "fake_s3.h"
@@ -65,6 +67,45 @@ static inline void put(const char *key)
 	names_etag(etag, strlen(key), 77);
 	fake_s3_put(s3, "b", key, etag, strlen(key));
 }
+
+/* ---- its store ---- */
+
+static inline void db_path(char *out, size_t cap)
+{
+	DIR *d = opendir(folder);
+
+	ck_assert_ptr_nonnull(d);
+	for (const struct dirent *e; (e = readdir(d));) {
+		const size_t n = strlen(e->d_name);
+
+		if (n > 3 && !strcmp(e->d_name + n - 3, ".db"))
+			snprintf(out, cap, "%s/%s", folder, e->d_name);
+	}
+	closedir(d);
+}
+
+/* What a question of one number says. */
+static inline long long ask_db(const char *sql)
+{
+	char path[600];
+	sqlite3 *db;
+	sqlite3_stmt *st;
+	long long n;
+
+	db_path(path, sizeof(path));
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	sqlite3_busy_timeout(db, 10000);
+	ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+	n = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return n;
+}
+
+#define HALF_MADE "SELECT count(*) FROM snaps WHERE state=0"
+
+/* ---- reading ---- */
 
 /* A directory's names, as they came. */
 struct seen {

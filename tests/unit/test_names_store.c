@@ -7,6 +7,7 @@
 #include <fcntl.h>
 
 #include "cache/build.h"
+#include "cache/store_int.h"
 #include "fake_time.h"
 #include "names.h"
 #include "scratch.h"
@@ -414,6 +415,78 @@ START_TEST(oldest_go_when_it_is_large)
 }
 END_TEST
 
+static int put_text(struct store *s, int i)
+{
+	char name[32], text[2000];
+	int err;
+
+	memset(text, 'x', sizeof(text));
+	text[1999] = '\0';
+	snprintf(name, sizeof(name), "name%d", i);
+	ck_assert_int_eq(store_begin(s), 0);
+	err = store_note_put(s, STORE_ROOT, name, text);
+	if (!err)
+		return store_commit(s);
+	store_abort(s);
+	return err;
+}
+
+/* SQLite may have no more pages: as on a full disk. */
+START_TEST(oldest_go_when_the_disk_is_full)
+{
+	struct store *s = open_store();
+	struct store_dir d[20], got;
+	struct store_stats st;
+	char text[64];
+	int err = 0;
+
+	gone_count = 0;
+	for (unsigned int i = 0; i < 20; i++) {
+		snprintf(text, sizeof(text), "d%u", i);
+		d[i] = make_listing(s, text, 2000, 10 + i);
+		fake_time_pass(10 * 1000);
+	}
+	store_get_stats(s, &st);
+	snprintf(text, sizeof(text), "PRAGMA max_page_count=%llu",
+		 (unsigned long long)st.bytes / 8192 + 10);
+	ck_assert_int_eq(store_begin(s), 0);
+	ck_assert_int_eq(store_exec(s->writer.db, text), SQLITE_OK);
+	store_abort(s);
+	for (int i = 0; i < 100 && !err; i++)
+		err = put_text(s, i);
+	ck_assert_int_eq(err, -ENOSPC);
+	tidy_all(s);
+	ck_assert_uint_gt(gone_count, 0);
+	ck_assert_uint_lt(gone_count, 10);
+	for (unsigned int i = 0; i < gone_count; i++)
+		ck_assert_uint_eq(gone_ids[i], d[i].id);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(put_text(s, 200 + i), 0);
+	for (unsigned int i = gone_count; i < 20; i++) {
+		ck_assert_int_eq(store_dir_get(s, d[i].id, &got), 0);
+		ck_assert_uint_eq(read_listing(s, &got), 2000);
+	}
+	/* It is over: no more goes than makes room. */
+	err = (int)gone_count;
+	fake_time_pass(60 * 1000);
+	tidy_all(s);
+	ck_assert_uint_eq(gone_count, (unsigned int)err);
+	store_get_stats(s, &st);
+	ck_assert_uint_eq(st.rebuilt, 0);
+	/* Even that was of no use: a file of some size makes room. */
+	store_starved(s);
+	ck_assert_int_eq(put_text(s, 0), 0);
+	store_get_stats(s, &st);
+	ck_assert_uint_eq(st.rebuilt, 1);
+	/* One of none does not. */
+	store_starved(s);
+	ck_assert_int_eq(put_text(s, 1), 0);
+	store_get_stats(s, &st);
+	ck_assert_uint_eq(st.rebuilt, 1);
+	store_close(s);
+}
+END_TEST
+
 START_TEST(names_and_notes_go_when_they_are_too_many)
 {
 	struct store *s = open_max(512 << 10);
@@ -516,6 +589,7 @@ static Suite *suite(void)
 	tcase_add_test(tc, another_source_is_another_file);
 	tcase_add_test(tc, replaced_listings_stay_readable);
 	tcase_add_test(tc, oldest_go_when_it_is_large);
+	tcase_add_test(tc, oldest_go_when_the_disk_is_full);
 	tcase_add_test(tc, names_and_notes_go_when_they_are_too_many);
 	tcase_add_test(tc, a_slow_listing_is_not_dropped);
 	tcase_add_test(tc, orphans_go);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listings that are large, go wrong, or are made ahead of who walks. */
-#include <dirent.h>
-#include <sqlite3.h>
-
+/* Listings that are large, or go wrong. */
 #include "base/thread.h"
 #include "namespace_fixture.h"
 
@@ -286,6 +283,43 @@ START_TEST(a_listing_that_breaks_off_fails)
 }
 END_TEST
 
+/* Nor does it stay: others would have to go for it. */
+START_TEST(a_listing_that_breaks_off_leaves_the_store)
+{
+	struct seen s = {0};
+	char key[32];
+
+	begin_ns(FAKE_SORTED, 50);
+	put("good/x");
+	for (int i = 0; i < 2000; i++) {
+		snprintf(key, sizeof(key), "bad/%05d", i);
+		put(key);
+	}
+	ck_assert_int_eq(read_dir(dir_of("good"), &s), 0);
+	seen_free(&s);
+	fake_s3_set_page_error(s3, 1 + 12 * (unsigned int)_i, -EIO);
+	ck_assert_int_eq(read_dir(dir_of("bad"), &s), -EIO);
+	ck_assert_uint_gt(s.n, 0);
+	seen_free(&s);
+	for (int tries = 0; ask_db(HALF_MADE); tries++) {
+		ck_assert_int_lt(tries, 2000);
+		usleep(1000);
+	}
+	ck_assert_int_gt(ask_db("SELECT count(*) FROM snaps "
+				"WHERE state=2 AND at>0"),
+			 0);
+	fake_s3_set_page_error(s3, 0, 0);
+	asked();
+	ck_assert_int_eq(read_dir(dir_of("good"), &s), 0);
+	ck_assert_uint_eq(asked(), 0);
+	seen_free(&s);
+	ck_assert_int_eq(read_dir(dir_of("bad"), &s), 0);
+	ck_assert_uint_eq(s.n, 2000);
+	seen_free(&s);
+	end_ns();
+}
+END_TEST
+
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 
 static void wait_at_gate(void *ctx, unsigned int page)
@@ -323,20 +357,6 @@ START_TEST(stopping_ends_who_waits)
 END_TEST
 
 /* ---- a store that is harmed ---- */
-
-static void db_path(char *out, size_t cap)
-{
-	DIR *d = opendir(folder);
-
-	ck_assert_ptr_nonnull(d);
-	for (const struct dirent *e; (e = readdir(d));) {
-		const size_t n = strlen(e->d_name);
-
-		if (n > 3 && !strcmp(e->d_name + n - 3, ".db"))
-			snprintf(out, cap, "%s/%s", folder, e->d_name);
-	}
-	closedir(d);
-}
 
 static void harm(const char *sql)
 {
@@ -457,6 +477,8 @@ static Suite *suite(void)
 	tcase_add_loop_test(tc, another_order_is_seen_in_a_later_range, 0, 2);
 	tcase_add_test(tc, errors_are_returned_and_not_remembered);
 	tcase_add_test(tc, a_listing_that_breaks_off_fails);
+	tcase_add_loop_test(tc, a_listing_that_breaks_off_leaves_the_store, 0,
+			    2);
 	tcase_add_test(tc, stopping_ends_who_waits);
 	ADD_ROWS(tc, a_harmed_listing_is_made_anew, harms);
 	tcase_add_test(tc, a_harmed_root_is_made_anew);

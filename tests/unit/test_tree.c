@@ -177,6 +177,52 @@ START_TEST(keys_in_no_order_are_refused)
 }
 END_TEST
 
+/* Given up at any key: what was complete stays, the rest goes. */
+START_TEST(a_tree_that_is_given_up_leaves_the_store)
+{
+	struct dir *root;
+	struct tree *t;
+	struct page p;
+	long long live;
+
+	begin_ns(FAKE_SORTED, 1000);
+	root = dirs_get(ns->dirs, ROOT);
+	page_init(&p, "", false);
+	for (int i = 0; i < 3000; i++) {
+		char key[64];
+		struct s3_entry e = {.key = key, .etag = ""};
+
+		snprintf(key, sizeof(key), "%s/%04d", i < 10 ? "a" : "b/c", i);
+		ck_assert_int_eq(page_take(&p, &e), 0);
+	}
+	ck_assert_int_eq(tree_new(ns, root, true, namespace_now(), 0, &t), 0);
+	for (size_t i = 0; i < p.n; i += 1000) {
+		ck_assert_int_eq(store_begin(ns->store), 0);
+		for (size_t k = i; k < i + 1000; k++)
+			ck_assert_int_eq(tree_add(t, &p, k), 0);
+		if (i == 2000) {
+			/* Even what ends in a page that is not kept. */
+			if (_i)
+				ck_assert_int_eq(tree_end(t), 0);
+			store_abort(ns->store);
+			break;
+		}
+		ck_assert_int_eq(store_commit(ns->store), 0);
+		tree_publish(t);
+	}
+	live = ask_db("SELECT count(*) FROM snaps WHERE state=1");
+	ck_assert_int_gt(live, 0);
+	ck_assert_int_gt(ask_db(HALF_MADE), 0);
+	tree_free(t);
+	ck_assert_int_eq(ask_db(HALF_MADE), 0);
+	ck_assert_int_eq(ask_db("SELECT count(*) FROM snaps WHERE state=1"),
+			 live);
+	page_free(&p);
+	dirs_put(ns->dirs, root);
+	end_ns();
+}
+END_TEST
+
 START_TEST(as_deep_as_a_key)
 {
 	begin_ns(FAKE_SORTED, 1000);
@@ -269,6 +315,7 @@ static Suite *suite(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, keys_make_all_listings, 0, 4);
 	tcase_add_loop_test(tc, keys_in_no_order_are_refused, 0, 2);
+	tcase_add_loop_test(tc, a_tree_that_is_given_up_leaves_the_store, 0, 2);
 	tcase_add_test(tc, as_deep_as_a_key);
 	tcase_add_test(tc, a_page_of_deep_keys_comes_in_pieces);
 	tcase_add_test(tc, an_error_ends_a_transaction_once);
