@@ -336,7 +336,9 @@ static void start(struct ctl_names *n, const struct command *c,
 		say(job, "error: too much is going on: try again later\n");
 	else if (!job->text || !cut_words(job))
 		say(job, "error: malformed command\n");
-	else if (!thread_start(&thread, "ctl-names", run_job, job)) {
+	else if (thread_start(&thread, "ctl-names", run_job, job))
+		say(job, "error: no thread for it: try again later\n");
+	else {
 		pthread_detach(thread);
 		n->running++;
 		return;

@@ -142,7 +142,8 @@ int namespace_amend(struct namespace *ns, uint64_t id, const char *name,
 	}
 	if (s && !is_listed(ns, s, name, attr ? &r : NULL)) {
 		err = amend(ns, id, name, attr ? &r : NULL);
-		if (err == -ESTALE) { /* it cannot be read */
+		/* It cannot be read, or is no more. */
+		if (err == -ESTALE || err == -ENOENT) {
 			namespace_forget_listing(ns, dir, s, 0);
 			err = 0;
 		}

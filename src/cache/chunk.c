@@ -34,6 +34,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 static void check(const struct chunk *ch)
 {
@@ -279,6 +280,7 @@ struct chunk *chunk_claim(struct cache *c, struct object *o,
 	ch->slot = slot;
 	slot->chunk = ch;
 	ch->state = CHUNK_FILLING;
+	ch->begun_ns = clock_ns(); /* for who joins before it is started */
 	ch->listed = true;
 	ch->heat = (struct heat){
 		.came_back = ghosts_has(&c->ghosts, o->id, lo / step, class,

@@ -173,6 +173,9 @@ unsigned int dirs_snap_readers(struct dirs *d, const struct snap *s);
 /* What to store of it: segments in order, the empty ones left out. */
 void dirs_snap_pack(struct dirs *d, const struct dir *dir, const struct snap *s,
 		    struct store_dir *out);
+/* What of it stands in the store, read or not; returns how many. */
+unsigned int dirs_snap_begun(struct dirs *d, const struct snap *s,
+			     uint64_t snaps[STORE_SEGS]);
 /* Is that listing the one that is stored? */
 bool dirs_snap_is(struct dirs *d, const struct snap *s,
 		  const struct store_dir *stored);

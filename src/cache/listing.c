@@ -252,14 +252,14 @@ static int complete_page(struct stream *s, struct store_dir *sd)
 static void drop_segments(struct listing *li)
 {
 	struct namespace *ns = li->ns;
-	struct store_dir sd;
+	uint64_t snaps[STORE_SEGS];
+	const unsigned int n = dirs_snap_begun(ns->dirs, li->snap, snaps);
 	int err = 0;
 
-	dirs_snap_pack(ns->dirs, li->dir, li->snap, &sd);
-	if (!sd.nsegs || store_begin(ns->store))
+	if (!n || store_begin(ns->store))
 		return;
-	for (unsigned int i = 0; i < sd.nsegs && !err; i++)
-		err = store_snap_drop(ns->store, sd.segs[i].snap);
+	for (unsigned int i = 0; i < n && !err; i++)
+		err = store_snap_drop(ns->store, snaps[i]);
 	if (err)
 		store_abort(ns->store);
 	else

@@ -10,10 +10,11 @@
 #define TOUCH_MS 3600000 /* a directory in use is marked so, this often */
 
 struct ns_dir {
-	struct dir *dir;     /* a reference */
-	struct snap *snap;   /* a reference */
-	struct held held;    /* the same */
-	struct snap *failed; /* a reference to the one before, or NULL */
+	struct dir *dir;         /* a reference */
+	struct snap *snap;       /* a reference */
+	struct held held;        /* the same */
+	struct held held_failed; /* that of failed */
+	struct snap *failed;     /* a reference to the one before, or NULL */
 };
 
 /* Takes over the reference to the listing. */
@@ -129,8 +130,10 @@ void namespace_close_dir(struct namespace *ns, struct ns_dir *d)
 		return;
 	namespace_let_go(ns, &d->held);
 	dirs_snap_put(ns->dirs, d->snap);
-	if (d->failed)
+	if (d->failed) {
+		namespace_let_go(ns, &d->held_failed);
 		dirs_snap_put(ns->dirs, d->failed);
+	}
 	dirs_put(ns->dirs, d->dir);
 	free(d);
 }
@@ -199,6 +202,7 @@ static int begin_again(struct namespace *ns, struct ns_dir *d)
 	if (err)
 		return err;
 	d->failed = d->snap;
+	namespace_hold(ns, &d->held_failed, d->failed);
 	set_snap(ns, d, s);
 	return 0;
 }

@@ -91,9 +91,10 @@ void dirs_seg_grow(struct dirs *d, struct snap *s, uint32_t seg, uint64_t snap,
 		   uint32_t leaves)
 {
 	LOCK_SCOPE(&d->lock);
+	s->segs[seg].snap = snap;
+	/* Nobody reads on; but it stands in the store, and must go from there. */
 	if (s->err)
 		return;
-	s->segs[seg].snap = snap;
 	s->segs[seg].leaves = leaves;
 	s->version++;
 	pthread_cond_broadcast(&d->changed);
@@ -186,6 +187,18 @@ void dirs_snap_pack(struct dirs *d, const struct dir *dir, const struct snap *s,
 		if (s->segs[i].leaves)
 			out->segs[out->nsegs++] = (struct store_seg){
 				s->segs[i].snap, s->segs[i].leaves};
+}
+
+unsigned int dirs_snap_begun(struct dirs *d, const struct snap *s,
+			     uint64_t snaps[STORE_SEGS])
+{
+	unsigned int n = 0;
+
+	LOCK_SCOPE(&d->lock);
+	for (uint32_t i = 0; i < s->nsegs; i++)
+		if (s->segs[i].snap)
+			snaps[n++] = s->segs[i].snap;
+	return n;
 }
 
 static bool has_seg(const struct snap *s, uint64_t snap)

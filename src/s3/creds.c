@@ -18,7 +18,8 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
-#define REFRESH_MS 1000 /* from one to the next, at least */
+#define REFRESH_MS 1000   /* from one to the next, at least */
+#define PATIENCE_MS 10000 /* with another's: the command may never end */
 
 struct creds_source {
 	/* Constant after creds_new. */
@@ -213,7 +214,7 @@ int creds_new(const struct creds_config *cfg, struct creds_source **out,
 	if (!s)
 		return -ENOMEM;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_cond_init(&s->refreshed, NULL);
+	thread_cond_init(&s->refreshed);
 	s->anonymous = cfg->anonymous;
 	snprintf(s->profile, sizeof(s->profile), "%s",
 		 cfg->profile                  ? cfg->profile
@@ -237,18 +238,6 @@ int creds_new(const struct creds_config *cfg, struct creds_source **out,
 	}
 	*out = s;
 	return 0;
-}
-
-void creds_free(struct creds_source *s)
-{
-	if (!s)
-		return;
-	if (s->has_thread)
-		pthread_join(s->thread, NULL);
-	pthread_cond_destroy(&s->refreshed);
-	pthread_mutex_destroy(&s->lock);
-	OPENSSL_cleanse(&s->now, sizeof(s->now));
-	free(s);
 }
 
 void creds_get(struct creds_source *s, struct creds *out)
@@ -299,6 +288,16 @@ static void *refresh(void *arg)
 	return NULL;
 }
 
+/* Under lock: until nobody refreshes, or for long enough. */
+static void await_refresh(struct creds_source *s)
+{
+	const uint64_t until = clock_ms() + PATIENCE_MS;
+	uint64_t now;
+
+	while (s->refreshing && (now = clock_ms()) < until)
+		thread_cond_wait_ms(&s->refreshed, &s->lock, until - now);
+}
+
 void creds_refresh(struct creds_source *s)
 {
 	bool is_mine;
@@ -306,8 +305,8 @@ void creds_refresh(struct creds_source *s)
 	{
 		LOCK_SCOPE(&s->lock);
 		is_mine = claim_refresh(s);
-		while (!is_mine && s->refreshing)
-			pthread_cond_wait(&s->refreshed, &s->lock);
+		if (!is_mine)
+			await_refresh(s);
 	}
 	if (is_mine)
 		refresh(s);
@@ -323,6 +322,34 @@ void creds_refresh_soon(struct creds_source *s)
 		pthread_join(s->thread, NULL);
 	s->has_thread = !thread_start(&s->thread, "creds", refresh, s);
 	s->refreshing = s->has_thread;
+}
+
+/* Waits for a refresh that goes on; false when it does not end. */
+static bool end_thread(struct creds_source *s)
+{
+	{
+		LOCK_SCOPE(&s->lock);
+		await_refresh(s);
+		if (s->refreshing)
+			return false;
+	}
+	if (s->has_thread)
+		pthread_join(s->thread, NULL);
+	return true;
+}
+
+void creds_free(struct creds_source *s)
+{
+	if (!s)
+		return;
+	/* What hangs in the user's command keeps its memory, and ends with the
+	 * process. */
+	if (!end_thread(s))
+		return;
+	pthread_cond_destroy(&s->refreshed);
+	pthread_mutex_destroy(&s->lock);
+	OPENSSL_cleanse(&s->now, sizeof(s->now));
+	free(s);
 }
 
 const char *creds_origin(const struct creds_source *s)

@@ -49,7 +49,8 @@ struct loop {
 
 	/* The loop's own. */
 	struct list idle;
-	struct list urgent, waiting; /* for an easy handle; urgent ones first */
+	struct list urgent, waiting; /* for an easy handle; see next_queue */
+	unsigned int urgent_run;     /* begun since the last that was not */
 	struct list delayed;
 	uint64_t give_up_ms;  /* one of those that wait; 0: none of them does */
 	uint64_t curl_due_ms; /* 0: curl wants no timer */
@@ -137,6 +138,8 @@ static bool is_good(int status)
 /* What this end of a call says about its endpoint. */
 static enum spread_end meaning_of(const struct s3_call *call, CURLcode code)
 {
+	if (call->answer.cut_short)
+		return SPREAD_OTHER;
 	switch (code) {
 	case CURLE_OK:
 		return is_good(call->answer.status) ? SPREAD_ANSWERED
@@ -165,6 +168,23 @@ static void note_url(struct engine *e, const struct exec *x,
 		    us > 0 ? (uint64_t)us : 0, clock_ms());
 }
 
+/* Did it begin so late that nobody could have answered?  Only its own last
+ * moment ends it before half of either limit. */
+static bool is_cut_short(const struct engine *e, const struct exec *x,
+			 const struct s3_call *call, CURLcode code)
+{
+	curl_off_t us = 0;
+	uint64_t twice_ms;
+
+	if (code != CURLE_OPERATION_TIMEDOUT || !call->until_ms ||
+	    call->timeout_ms)
+		return false;
+	curl_easy_getinfo(x->easy, CURLINFO_TOTAL_TIME_T, &us);
+	twice_ms = (uint64_t)us / 500;
+	return twice_ms < e->cfg->connect_timeout_ms &&
+	       twice_ms < e->cfg->attempt_timeout_ms;
+}
+
 /* Takes a finished exec off the multi and completes its call. */
 static void complete(struct loop *l, struct exec *x, CURLcode code)
 {
@@ -175,6 +195,7 @@ static void complete(struct loop *l, struct exec *x, CURLcode code)
 	x->call = NULL;
 	list_add(&l->idle, &x->link); /* the last used is the warmest */
 	a->curl = (int)code;
+	a->cut_short = is_cut_short(l->engine, x, call, code);
 	if (x->error_len > 0)
 		list_parse_error(x->error_body, x->error_len, a);
 	note_url(l->engine, x, call, code);
@@ -269,17 +290,32 @@ static void end_some(struct loop *l, struct list *queue, uint64_t now)
 	}
 }
 
+/* Urgent ones first, but of so many one that is not: a tree that is listed must
+ * not keep readers from their data. */
+#define URGENT_RUN 4
+
+static struct list *next_queue(struct loop *l)
+{
+	const bool has_urgent = !list_empty(&l->urgent);
+	const bool has_others = !list_empty(&l->waiting);
+
+	if (has_urgent && (!has_others || l->urgent_run < URGENT_RUN)) {
+		l->urgent_run++;
+		return &l->urgent;
+	}
+	l->urgent_run = 0;
+	return has_others ? &l->waiting : NULL;
+}
+
 static void start_waiting(struct loop *l)
 {
 	const uint64_t now = clock_ms();
+	struct list *queue;
 
 	l->give_up_ms = 0;
 	end_some(l, &l->urgent, now);
 	end_some(l, &l->waiting, now);
-	while (!list_empty(&l->idle) &&
-	       !(list_empty(&l->urgent) && list_empty(&l->waiting))) {
-		struct list *queue = list_empty(&l->urgent) ? &l->waiting
-							    : &l->urgent;
+	while (!list_empty(&l->idle) && (queue = next_queue(l))) {
 		struct s3_call *call = list_first(queue, struct s3_call, link);
 		struct exec *x = list_first(&l->idle, struct exec, link);
 

@@ -52,6 +52,7 @@ enum s3_reply {
 struct s3_answer {
 	int curl;                /* CURLcode */
 	bool sent;               /* a byte of the request may have left */
+	bool cut_short;          /* ended by until_ms before it had a chance */
 	int status;              /* HTTP, 0 when none came */
 	uint64_t body;           /* bytes given to the sink */
 	uint64_t content_length; /* UINT64_MAX when not said */

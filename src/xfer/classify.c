@@ -138,8 +138,9 @@ struct classify_result classify_get(const struct classify_input *in)
 	if (in->token &&
 	    (a->reply == S3_REPLY_FAILED || a->reply == S3_REPLY_OK))
 		return server_failed(in);
-	/* InvalidRdmaToken: it is the token that was refused, not the GET. */
-	if (in->token && a->status == 400)
+	/* InvalidRdmaToken: it is the token that was refused, not the GET;
+	 * but there are tokens of other kinds. */
+	if (in->token && a->status == 400 && strcmp(a->code, "ExpiredToken"))
 		return result(CLASSIFY_RESEND, false, true);
 	if (is_outcome(a->status))
 		return result(CLASSIFY_OUTCOME, false, false);

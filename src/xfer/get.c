@@ -231,8 +231,9 @@ static void weigh(const struct xfer_get *g, struct classify_result *r)
 	 * matter of the rail, and costs no time. */
 	if (g->call.answer.curl == CURLE_OPERATION_TIMEDOUT)
 		r->fault = true;
-	/* We broke it off: no memory for a body, or too long a one. */
-	if (g->call.answer.curl == CURLE_WRITE_ERROR)
+	/* We broke it off: no memory for a body, too long a one, or no time. */
+	if (g->call.answer.curl == CURLE_WRITE_ERROR ||
+	    g->call.answer.cut_short)
 		r->fault = false;
 	/* Another connection is made at once. */
 	if (is_lost(g) && g->offer.path == XFER_BY_RC)
