@@ -54,8 +54,9 @@ const struct config_row config_table[] = {
 	{"staging", "host", CONFIG_SIZE, AT(staging.host), "auto", NULL,
 	 "size of the pool that all data passes through; auto is an eighth "
 	 "of the memory, 1GiB at most"},
-	{"staging", "slot", CONFIG_SIZE, AT(staging.slot), "4MiB", NULL,
-	 "size of one transfer: a power of two"},
+	{"staging", "slot", CONFIG_SIZE, AT(staging.slot), "auto", NULL,
+	 "size of one transfer: a power of two; auto is 8MiB in a pool of "
+	 "256MiB and more, else 4MiB"},
 	{"staging", "hugepages", CONFIG_ENUM, AT(staging.hugepages), "auto",
 	 "auto|on|off",
 	 "huge pages for the pool: auto where root mounts, on reserved ones"},
@@ -148,6 +149,8 @@ static bool default_of(const char *word, const struct config_row *row,
 					(uint64_t)sysconf(_SC_PAGESIZE);
 
 		*out = memory / 8 < 1ULL << 30 ? memory / 8 : 1ULL << 30;
+		if (row->offset == AT(staging.slot))
+			*out = CONFIG_AUTO;
 		return true;
 	}
 	return false;
@@ -382,6 +385,16 @@ void config_free(struct config *c)
 	}
 	free(c->origin);
 	c->origin = NULL;
+}
+
+/* Fewer and larger requests cost less, but a small pool is to have some. */
+#define LARGE_POOL (256ULL << 20)
+
+void config_settle(struct config *c)
+{
+	if (c->staging.slot == CONFIG_AUTO)
+		c->staging.slot = c->staging.host >= LARGE_POOL ? 8 << 20
+								: 4 << 20;
 }
 
 int config_check(const struct config *c, char *why, size_t cap)

@@ -83,6 +83,10 @@ int config_load_options(struct config *c, const char *text, char *why,
  * none of them has said more. */
 int config_load_profile(struct config *c);
 
+/* What follows from other values: none is CONFIG_AUTO any more. */
+#define CONFIG_AUTO UINT64_MAX
+void config_settle(struct config *c);
+
 /* What holds between values. */
 int config_check(const struct config *c, char *why, size_t cap);
 

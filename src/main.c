@@ -173,8 +173,10 @@ static int load_config(const struct options *o, struct daemon *d)
 		err = config_load_options(&d->cfg, o->o, why, sizeof(why));
 	if (!err)
 		err = config_load_profile(&d->cfg);
-	if (!err)
+	if (!err) {
+		config_settle(&d->cfg);
 		err = config_check(&d->cfg, why, sizeof(why));
+	}
 	if (err)
 		complain("%s", why);
 	return err ? EXIT_USAGE : EXIT_CLEAN;

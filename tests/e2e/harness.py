@@ -234,6 +234,8 @@ class Mount(Daemon):
         self.source, self.opts = source, dict(opts or {})
         self.opts.setdefault("endpoint", endpoint)
         self.opts.setdefault("cache_size", "256MiB")
+        # Where the edges are that tests look at (files.SLOT).
+        self.opts.setdefault("staging.slot", "4MiB")
         # Another user could not write to a folder of ours.
         self.opts.setdefault("metadata.path", "none" if prefix else
                              tempfile.mkdtemp(prefix="names-", dir=DIR))

@@ -89,7 +89,8 @@ def until_by(m, name, seconds):
 def comes_back(root):
     """The same mount: shm, then a server without, then shm again."""
     gw = Gateway(root=root).start()
-    m = mount(gw, "s3://data", allow=["warning:"])
+    m = mount(gw, "s3://data", allow=["warning:"], cache_size="256MiB",
+              staging__slot="auto")
     all_by("shm", read(m, 0))
     gw.signal(signal.SIGKILL)
     gw.proc.wait()

@@ -29,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	assert(!config_init(&c));
 	check(&c, config_load_file(&c, path, why, sizeof(why)), why);
+	config_settle(&c);
 	config_check(&c, why, sizeof(why));
 	config_free(&c);
 

@@ -124,7 +124,7 @@ START_TEST(defaults)
 	ck_assert_str_eq(c.transport.mode, "auto");
 	ck_assert_uint_le(c.staging.host, 1ULL << 30);
 	ck_assert_uint_gt(c.staging.host, 0);
-	ck_assert_uint_eq(c.staging.slot, 4 << 20);
+	ck_assert_uint_eq(c.staging.slot, CONFIG_AUTO);
 	ck_assert_uint_eq(c.read.prefetch_max, 64 << 20);
 	ck_assert_uint_eq(c.metadata.ttl, 60000);
 	ck_assert_uint_eq(c.metadata.negative_ttl, 5000);
@@ -169,6 +169,7 @@ START_TEST(good_file)
 	ck_assert_str_eq(origin("endpoint.urls"), "file");
 	ck_assert_str_eq(origin("metadata.ttl"), "file");
 	ck_assert_str_eq(origin("metadata.negative_ttl"), "default");
+	config_settle(&c);
 	ck_assert_int_eq(config_check(&c, why, sizeof(why)), 0);
 }
 END_TEST
@@ -456,6 +457,9 @@ static const struct {
 	{"endpoint=http://h", NULL},
 	{"", "no endpoint"},
 	{"endpoint=http://h,staging.slot=1m,staging.host=4m", NULL},
+	{"endpoint=http://h,staging.slot=auto,staging.host=16m", NULL},
+	{"endpoint=http://h,staging.slot=auto,staging.host=15m",
+	 "staging.host"},
 	{"endpoint=http://h,staging.slot=3m", "staging.slot"},
 	{"endpoint=http://h,staging.slot=512k", "staging.slot"},
 	{"endpoint=http://h,staging.slot=0", "staging.slot"},
@@ -469,10 +473,31 @@ static const struct {
 START_TEST(check_of_all)
 {
 	ck_assert_int_eq(options(checks[_i].options), 0);
+	config_settle(&c);
 	ck_assert_int_eq(config_check(&c, why, sizeof(why)),
 			 checks[_i].says ? -EINVAL : 0);
 	if (checks[_i].says)
 		ck_assert_msg(strstr(why, checks[_i].says) != NULL, "%s", why);
+}
+END_TEST
+
+static const struct {
+	const char *options;
+	uint64_t slot;
+} slots[] = {
+	{"cache_size=64m", 4 << 20},
+	{"cache_size=255m", 4 << 20},
+	{"cache_size=256m", 8 << 20},
+	{"cache_size=64g", 8 << 20},
+	{"staging.slot=1m,cache_size=1g", 1 << 20},
+	{"cache_size=8g,staging.slot=auto", 8 << 20},
+};
+
+START_TEST(slot_of_the_pool)
+{
+	ck_assert_int_eq(options(slots[_i].options), 0);
+	config_settle(&c);
+	ck_assert_uint_eq(c.staging.slot, slots[_i].slot);
 }
 END_TEST
 
@@ -493,8 +518,9 @@ START_TEST(dump)
 	json_t *d;
 
 	ck_assert_int_eq(options("endpoint=http://a http://b,file_mode=0640,"
-				 "metadata.ttl=2s,anonymous"),
+				 "metadata.ttl=2s,anonymous,cache_size=64m"),
 			 0);
+	config_settle(&c);
 	config_each(count_row, &n);
 	d = config_dump(&c);
 	ck_assert_uint_eq(json_object_size(d), n);
@@ -536,6 +562,7 @@ int main(void)
 	tcase_add_test(tc, profile_of_the_command_line);
 	tcase_add_test(tc, profile_is_below_the_rest);
 	ADD_ROWS(tc, check_of_all, checks);
+	ADD_ROWS(tc, slot_of_the_pool, slots);
 	tcase_add_test(tc, dump);
 	suite_add_tcase(s, tc);
 	return scratch_main(s);
