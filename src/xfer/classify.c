@@ -140,7 +140,8 @@ struct classify_result classify_get(const struct classify_input *in)
 		return server_failed(in);
 	/* InvalidRdmaToken: it is the token that was refused, not the GET;
 	 * but there are tokens of other kinds. */
-	if (in->token && a->status == 400 && strcmp(a->code, "ExpiredToken"))
+	if (in->token && a->status == 400 &&
+	    strcmp(a->code, "ExpiredToken") != 0)
 		return result(CLASSIFY_RESEND, false, true);
 	if (is_outcome(a->status))
 		return result(CLASSIFY_OUTCOME, false, false);
