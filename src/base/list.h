@@ -33,6 +33,18 @@ static inline void list_add(struct list *h, struct list *e)
 	list_add_tail(h->next, e);
 }
 
+/* All of from to the end of to, in their order. */
+static inline void list_move_all(struct list *from, struct list *to)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	list_init(from);
+}
+
 static inline void list_del(struct list *e)
 {
 	e->next->prev = e->prev;

@@ -6,7 +6,7 @@
  *
  * A call is in the inbox, then delayed (its due time has not come), then
  * waiting (no easy handle is free), then running on an exec, then done.  One
- * that waits too long is done without having run.
+ * that waits too long is done without having run (queue.c).
  *
  * curl drives us by sockets (epoll) and one timer.  The easy handles are
  * reused for ever, and with them their connections: what a request costs
@@ -30,6 +30,8 @@
 #include "s3/answer.h"
 #include "s3/exec.h"
 #include "s3/list.h"
+#include "s3/outcome.h"
+#include "s3/queue.h"
 #include "s3/spread.h"
 
 struct loop {
@@ -49,11 +51,10 @@ struct loop {
 
 	/* The loop's own. */
 	struct list idle;
-	struct list urgent, waiting; /* for an easy handle; see next_queue */
-	unsigned int urgent_run;     /* begun since the last that was not */
-	struct list delayed;
-	uint64_t give_up_ms;  /* one of those that wait; 0: none of them does */
+	struct queue queue;
 	uint64_t curl_due_ms; /* 0: curl wants no timer */
+	uint64_t due_ms;      /* no running call is to be ended before */
+	uint64_t heard_ms;    /* when data came last to those that ended */
 	struct request_auth auth;
 
 	/* Read by anybody. */
@@ -104,6 +105,15 @@ static void refuse(struct loop *l, struct s3_call *call, int curl)
 	finish(l, call);
 }
 
+/* Its time only moves away: the nearest that was seen stays a lower bound. */
+static void note_due(struct loop *l, const struct exec *x, uint64_t flow)
+{
+	const uint64_t due = exec_due_ms(x, l->engine->cfg, flow);
+
+	if (due < l->due_ms)
+		l->due_ms = due;
+}
+
 static void start(struct loop *l, struct exec *x, struct s3_call *call)
 {
 	struct engine *e = l->engine;
@@ -118,40 +128,14 @@ static void start(struct loop *l, struct exec *x, struct s3_call *call)
 		refuse(l, call, CURLE_URL_MALFORMAT);
 		return;
 	}
-	exec_arm(x, call, e->cfg);
+	exec_arm(x, call);
+	note_due(l, x, 0);
 	atomic_fetch_add_explicit(&l->begun, 1, memory_order_relaxed);
 	if (curl_multi_add_handle(l->multi, x->easy) != CURLM_OK) {
 		x->call = NULL;
 		list_add(&l->idle, &x->link);
 		spread_done(&e->spread, call->url, SPREAD_OTHER, 0, 0);
 		refuse(l, call, CURLE_OUT_OF_MEMORY);
-	}
-}
-
-/* A quick no must not draw more requests than a slow yes. */
-static bool is_good(int status)
-{
-	return status < 500 && status != 408 && status != 429 &&
-	       status != 401 && status != 403;
-}
-
-/* What this end of a call says about its endpoint. */
-static enum spread_end meaning_of(const struct s3_call *call, CURLcode code)
-{
-	if (call->answer.cut_short)
-		return SPREAD_OTHER;
-	switch (code) {
-	case CURLE_OK:
-		return is_good(call->answer.status) ? SPREAD_ANSWERED
-						    : SPREAD_FAILED;
-	case CURLE_ABORTED_BY_CALLBACK: /* our own doing */
-	case CURLE_WRITE_ERROR:
-	case CURLE_OUT_OF_MEMORY:
-		return SPREAD_OTHER;
-	case CURLE_OPERATION_TIMEDOUT:
-		return call->answer.sent ? SPREAD_LATE : SPREAD_SILENT;
-	default: /* no connection, no certificate, cut off ... */
-		return SPREAD_REFUSED;
 	}
 }
 
@@ -164,25 +148,8 @@ static void note_url(struct engine *e, const struct exec *x,
 			  code == CURLE_OK ? CURLINFO_STARTTRANSFER_TIME_T
 					   : CURLINFO_TOTAL_TIME_T,
 			  &us);
-	spread_done(&e->spread, call->url, meaning_of(call, code),
+	spread_done(&e->spread, call->url, outcome_of(call, code),
 		    us > 0 ? (uint64_t)us : 0, clock_ms());
-}
-
-/* Did it begin so late that nobody could have answered?  Only its own last
- * moment ends it before half of either limit. */
-static bool is_cut_short(const struct engine *e, const struct exec *x,
-			 const struct s3_call *call, CURLcode code)
-{
-	curl_off_t us = 0;
-	uint64_t twice_ms;
-
-	if (code != CURLE_OPERATION_TIMEDOUT || !call->until_ms ||
-	    call->timeout_ms)
-		return false;
-	curl_easy_getinfo(x->easy, CURLINFO_TOTAL_TIME_T, &us);
-	twice_ms = (uint64_t)us / 500;
-	return twice_ms < e->cfg->connect_timeout_ms &&
-	       twice_ms < e->cfg->attempt_timeout_ms;
 }
 
 /* Takes a finished exec off the multi and completes its call. */
@@ -193,9 +160,12 @@ static void complete(struct loop *l, struct exec *x, CURLcode code)
 
 	curl_multi_remove_handle(l->multi, x->easy);
 	x->call = NULL;
+	if (x->heard_ms > l->heard_ms)
+		l->heard_ms = x->heard_ms;
 	list_add(&l->idle, &x->link); /* the last used is the warmest */
 	a->curl = (int)code;
-	a->cut_short = is_cut_short(l->engine, x, call, code);
+	a->cut_short = outcome_is_cut_short(l->engine->cfg, call, code,
+					    clock_ms() - x->began_ms);
 	if (x->error_len > 0)
 		list_parse_error(x->error_body, x->error_len, a);
 	note_url(l->engine, x, call, code);
@@ -217,9 +187,36 @@ static void collect_finished(struct loop *l)
 	}
 }
 
-static struct list *queue_of(struct loop *l, const struct s3_call *call)
+/* While data comes, on a slow line, others' turn will come: when that must be
+ * looked at again.  0: none does. */
+static uint64_t flows_until(const struct loop *l)
 {
-	return call->urgent ? &l->urgent : &l->waiting;
+	uint64_t heard = l->heard_ms;
+
+	for (unsigned int i = 0; i < l->nexecs; i++)
+		if (l->execs[i].call && l->execs[i].heard_ms > heard)
+			heard = l->execs[i].heard_ms;
+	return heard ? heard + l->engine->cfg->attempt_timeout_ms : 0;
+}
+
+/* Behind collect_finished: none of those that run has ended by itself. */
+static void end_due(struct loop *l)
+{
+	const uint64_t now = clock_ms();
+	uint64_t flow;
+
+	if (now < l->due_ms)
+		return;
+	l->due_ms = UINT64_MAX;
+	flow = flows_until(l);
+	for (unsigned int i = 0; i < l->nexecs; i++) {
+		struct exec *x = &l->execs[i];
+
+		if (x->call && exec_due_ms(x, l->engine->cfg, flow) <= now)
+			complete(l, x, CURLE_OPERATION_TIMEDOUT);
+		else if (x->call)
+			note_due(l, x, flow);
+	}
 }
 
 /* Moves what has arrived to where it waits; false once the loop shall end. */
@@ -228,121 +225,66 @@ static bool take_inbox(struct loop *l)
 	const uint64_t now = clock_ms();
 	struct list *e, *n;
 	struct list taken;
+	bool stop;
 
 	list_init(&taken);
 	{
 		LOCK_SCOPE(&l->lock);
-		list_for_each_safe(e, n, &l->inbox)
-		{
-			list_del(e);
-			list_add_tail(&taken, e);
-		}
-		if (l->stop) {
-			list_for_each_safe(e, n, &taken)
-			{
-				list_del(e);
-				list_add_tail(&l->waiting, e);
-			}
-			return false;
-		}
+		list_move_all(&l->inbox, &taken);
+		stop = l->stop;
 	}
 	list_for_each_safe(e, n, &taken)
 	{
-		struct s3_call *call = container_of(e, struct s3_call, link);
-
 		list_del(e);
-		list_add_tail(call->due_ms > now ? &l->delayed
-						 : queue_of(l, call),
-			      e);
+		queue_add(&l->queue, container_of(e, struct s3_call, link),
+			  now);
 	}
-	list_for_each_safe(e, n, &l->delayed)
+	return !stop;
+}
+
+/* Ends the waits that are over, which need no handle, and what is too late. */
+static void end_waits(struct loop *l)
+{
+	const uint64_t now = clock_ms();
+	const bool late = queue_may_be_late(&l->queue, now);
+	struct list over, *e, *n;
+
+	list_init(&over);
+	queue_settle(&l->queue, now, late ? flows_until(l) : 0, &over);
+	list_for_each_safe(e, n, &over)
 	{
 		struct s3_call *call = container_of(e, struct s3_call, link);
 
-		if (call->due_ms > now)
-			continue;
 		list_del(e);
-		list_add_tail(queue_of(l, call), e);
+		refuse(l, call,
+		       call->method == S3_WAIT ? CURLE_OK : S3_NOT_BEGUN);
 	}
-	return true;
-}
-
-/* Ends the waits that are over, which need no handle, and what is too late; and
- * notes when the next will be. */
-static void end_some(struct loop *l, struct list *queue, uint64_t now)
-{
-	struct list *e, *n;
-
-	list_for_each_safe(e, n, queue)
-	{
-		struct s3_call *call = container_of(e, struct s3_call, link);
-		const bool is_late = call->until_ms && call->until_ms <= now;
-
-		if (call->method == S3_WAIT || is_late) {
-			list_del(e);
-			refuse(l, call,
-			       call->method == S3_WAIT ? CURLE_OK
-						       : S3_NOT_BEGUN);
-		} else if (call->until_ms &&
-			   (!l->give_up_ms || call->until_ms < l->give_up_ms)) {
-			l->give_up_ms = call->until_ms;
-		}
-	}
-}
-
-/* Urgent ones first, but of so many one that is not: a tree that is listed must
- * not keep readers from their data. */
-#define URGENT_RUN 4
-
-static struct list *next_queue(struct loop *l)
-{
-	const bool has_urgent = !list_empty(&l->urgent);
-	const bool has_others = !list_empty(&l->waiting);
-
-	if (has_urgent && (!has_others || l->urgent_run < URGENT_RUN)) {
-		l->urgent_run++;
-		return &l->urgent;
-	}
-	l->urgent_run = 0;
-	return has_others ? &l->waiting : NULL;
 }
 
 static void start_waiting(struct loop *l)
 {
-	const uint64_t now = clock_ms();
-	struct list *queue;
+	struct s3_call *call;
 
-	l->give_up_ms = 0;
-	end_some(l, &l->urgent, now);
-	end_some(l, &l->waiting, now);
-	while (!list_empty(&l->idle) && (queue = next_queue(l))) {
-		struct s3_call *call = list_first(queue, struct s3_call, link);
+	end_waits(l);
+	while (!list_empty(&l->idle) && (call = queue_next(&l->queue))) {
 		struct exec *x = list_first(&l->idle, struct exec, link);
 
-		list_del(&call->link);
 		list_del(&x->link);
 		start(l, x, call);
 	}
 }
 
-/* How long epoll may sleep: until curl's timer, the next delayed call, or one
- * that has waited too long. */
+/* How long epoll may sleep: until curl's timer, a delayed call, one that has
+ * waited too long, or one that has run too long. */
 static int sleep_ms(struct loop *l)
 {
 	const uint64_t now = clock_ms();
-	uint64_t due = l->curl_due_ms ? l->curl_due_ms : UINT64_MAX;
-	struct list *e, *n;
+	uint64_t due = queue_due_ms(&l->queue);
 
-	if (l->give_up_ms && l->give_up_ms < due)
-		due = l->give_up_ms;
-
-	list_for_each_safe(e, n, &l->delayed)
-	{
-		const uint64_t d =
-			container_of(e, struct s3_call, link)->due_ms;
-
-		due = d < due ? d : due;
-	}
+	if (l->curl_due_ms && l->curl_due_ms < due)
+		due = l->curl_due_ms;
+	if (l->due_ms < due)
+		due = l->due_ms;
 	if (due == UINT64_MAX)
 		return -1;
 	return due <= now ? 0 : (int)(due - now);
@@ -400,19 +342,18 @@ static void handle_event(struct loop *l, const struct epoll_event *ev)
 /* Everything that is left ends unserved. */
 static void abort_all(struct loop *l)
 {
-	struct list *lists[] = {&l->urgent, &l->waiting, &l->delayed};
-	struct list *e, *n;
+	struct list left, *e, *n;
 
+	list_init(&left);
 	for (unsigned int i = 0; i < l->nexecs; i++)
 		if (l->execs[i].call)
 			complete(l, &l->execs[i], CURLE_ABORTED_BY_CALLBACK);
-	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
-		list_for_each_safe(e, n, lists[i])
-		{
-			list_del(e);
-			refuse(l, container_of(e, struct s3_call, link),
-			       CURLE_ABORTED_BY_CALLBACK);
-		}
+	queue_empty(&l->queue, &left);
+	list_for_each_safe(e, n, &left)
+	{
+		list_del(e);
+		refuse(l, container_of(e, struct s3_call, link),
+		       CURLE_ABORTED_BY_CALLBACK);
 	}
 }
 
@@ -421,7 +362,7 @@ static bool end_inbox(struct loop *l)
 {
 	take_inbox(l);
 	LOCK_SCOPE(&l->lock);
-	l->ended = list_empty(&l->inbox) && list_empty(&l->waiting);
+	l->ended = list_empty(&l->inbox) && queue_is_empty(&l->queue);
 	return l->ended;
 }
 
@@ -448,6 +389,7 @@ static void *run_loop(void *arg)
 						 0, &running);
 		}
 		collect_finished(l);
+		end_due(l);
 	}
 	/* What completions submit meanwhile ends as well. */
 	do
@@ -461,12 +403,11 @@ static int start_loop(struct engine *e, struct loop *l, unsigned int nexecs)
 	struct epoll_event ev = {.events = EPOLLIN};
 
 	l->engine = e;
+	l->due_ms = UINT64_MAX;
 	pthread_mutex_init(&l->lock, NULL);
 	list_init(&l->inbox);
 	list_init(&l->idle);
-	list_init(&l->urgent);
-	list_init(&l->waiting);
-	list_init(&l->delayed);
+	queue_init(&l->queue);
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	l->multi = curl_multi_init();

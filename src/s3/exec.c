@@ -7,7 +7,9 @@
 
 #include "base/clock.h"
 #include "s3/answer.h"
+#include "s3/queue.h"
 
+#define MARKS 16                    /* of a body, see exec_due_ms */
 #define RECEIVE_BUFFER (512L << 10) /* measured: 16 KiB costs twice the CPU */
 
 static size_t on_header(char *data, size_t size, size_t n, void *arg)
@@ -15,6 +17,17 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 	struct exec *x = arg;
 
 	return answer_header(x->call, data, size * n) ? 0 : size * n;
+}
+
+static void note_data(struct exec *x)
+{
+	const struct s3_call *call = x->call;
+
+	if (call->answer.body < x->next_mark)
+		return;
+	x->heard_ms = clock_ms();
+	x->next_mark = call->answer.body +
+		       (call->range_len + MARKS - 1) / MARKS;
 }
 
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
@@ -29,6 +42,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 		if (!call->sink(call, data, len))
 			return 0;
 		call->answer.body += len;
+		note_data(x);
 		return len;
 	}
 	/* An error document: its beginning says all that we use. */
@@ -75,7 +89,6 @@ int exec_init(struct exec *x, const struct s3_config *cfg)
 	curl_easy_setopt(c, CURLOPT_TCP_NODELAY, 1L);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
 			 (long)cfg->connect_timeout_ms);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)cfg->attempt_timeout_ms);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
@@ -110,18 +123,21 @@ static void set_method(struct exec *x)
 	}
 }
 
-/* How long this attempt may take. */
-static long timeout_of(const struct s3_call *call, const struct s3_config *cfg)
+uint64_t exec_due_ms(const struct exec *x, const struct s3_config *cfg,
+		     uint64_t flow)
 {
+	const struct s3_call *call = x->call;
 	const uint64_t ms = call->timeout_ms ? call->timeout_ms
 					     : cfg->attempt_timeout_ms;
-	const uint64_t now = call->until_ms ? clock_ms() : 0;
-	const uint64_t left = call->until_ms > now ? call->until_ms - now : 1;
+	const uint64_t late = queue_late_at(call, flow);
 
-	return (long)(call->until_ms && left < ms ? left : ms);
+	if (x->heard_ms)
+		return x->heard_ms + ms;
+	return late > x->began_ms && late < x->began_ms + ms ? late
+							     : x->began_ms + ms;
 }
 
-void exec_arm(struct exec *x, struct s3_call *call, const struct s3_config *cfg)
+void exec_arm(struct exec *x, struct s3_call *call)
 {
 	char local[64];
 
@@ -132,8 +148,11 @@ void exec_arm(struct exec *x, struct s3_call *call, const struct s3_config *cfg)
 	x->call = call;
 	x->sends = 0;
 	x->error_len = 0;
+	x->began_ms = clock_ms();
+	x->heard_ms = 0;
+	/* Who sets a limit means the whole. */
+	x->next_mark = call->range_len && !call->timeout_ms ? 1 : UINT64_MAX;
 	set_method(x);
-	curl_easy_setopt(x->easy, CURLOPT_TIMEOUT_MS, timeout_of(call, cfg));
 	/* One that is bound elsewhere is not reused for it; but a request that
 	 * does not care may get any, bound ones too: hence fresh. */
 	snprintf(local, sizeof(local), "host!%s",

@@ -13,7 +13,10 @@ struct exec {
 	struct list link;     /* on its loop's list of idle ones */
 	CURL *easy;           /* owned */
 	struct s3_call *call; /* NULL while idle */
-	unsigned int sends;   /* how often curl began to send it */
+	uint64_t began_ms;    /* with the call */
+	uint64_t heard_ms;  /* when data came last, see exec_due_ms; 0: none */
+	uint64_t next_mark; /* bytes of the body that it will be noted at */
+	unsigned int sends; /* how often curl began to send it */
 	struct request_wire wire;
 	struct curl_slist slist[REQUEST_HEADERS + 1];
 	char error_body[4096];
@@ -23,8 +26,16 @@ struct exec {
 /* Makes the handle, with all that stays the same.  0 or -ENOMEM. */
 int exec_init(struct exec *x, const struct s3_config *cfg);
 
+/*
+ * When the call is to be ended: attempt_timeout after its beginning, or when
+ * it is too late, if that was not so before (queue_late_at, for flow, too).
+ * But an answer whose data is coming may take as long as it does: it has
+ * attempt_timeout for each sixteenth.
+ */
+uint64_t exec_due_ms(const struct exec *x, const struct s3_config *cfg,
+		     uint64_t flow);
+
 /* Readies it for the call, whose request stands in x->wire. */
-void exec_arm(struct exec *x, struct s3_call *call,
-	      const struct s3_config *cfg);
+void exec_arm(struct exec *x, struct s3_call *call);
 
 #endif

@@ -37,8 +37,9 @@ struct s3_config {
 	unsigned int connections; /* in all */
 	unsigned int loops;       /* threads; 0 chooses */
 	uint64_t connect_timeout_ms;
-	uint64_t attempt_timeout_ms; /* one request, from start to end */
-	uint64_t deadline_ms;        /* with all retries, of the calls below */
+	/* One request; of data each sixteenth, see exec_due_ms. */
+	uint64_t attempt_timeout_ms;
+	uint64_t deadline_ms; /* with all retries, of the calls below */
 };
 
 /* What a server said of a transfer token. */
@@ -102,7 +103,8 @@ struct s3_call {
 	uint32_t delay_ms;    /* start no earlier than this from now */
 	uint64_t timeout_ms;  /* of the attempt; 0: the configured one */
 	/* When it is of no use any more (clock_ms), 0 for never.  One that has
-	 * not begun by then ends with curl = S3_NOT_BEGUN. */
+	 * not begun by then ends with curl = S3_NOT_BEGUN, unless data keeps
+	 * coming to those before it; one whose data comes goes on. */
 	uint64_t until_ms;
 
 	/* Takes body bytes of a 2xx answer; false ends the request. */

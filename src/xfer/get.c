@@ -76,6 +76,9 @@ static bool take_body(struct s3_call *call, const char *data, size_t n)
 		g->replaced = true;
 	}
 	memcpy(g->span.addr + at, data, n);
+	if (g->came_ns)
+		atomic_store_explicit(g->came_ns, clock_ns(),
+				      memory_order_relaxed);
 	return true;
 }
 

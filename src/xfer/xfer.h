@@ -88,6 +88,9 @@ struct xfer_get {
 	uint64_t off, len; /* len > 0, inside the object */
 	struct xfer_span span;
 	bool plain; /* no token for this one */
+	/* Where to note when bytes come (clock_ns), those before the last,
+	 * too; or NULL. */
+	atomic_ullong *came_ns;
 	/* At any time: there are other ways to its bytes, so no attempt follows
 	 * the present one, and nobody is told why it failed. */
 	atomic_bool once;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/parse.h"
 
 struct faults {
@@ -21,6 +22,8 @@ static const struct {
 	{"status", FAULT_STATUS, true},
 	{"reset", FAULT_RESET, false},
 	{"truncate", FAULT_TRUNCATE, true},
+	{"stall", FAULT_STALL, true},
+	{"slow", FAULT_SLOW, true},
 	{"delay", FAULT_DELAY, true},
 	{"etag", FAULT_ETAG, false},
 	{"norange", FAULT_NORANGE, false},
@@ -89,18 +92,29 @@ static int parse(struct fault *f, const char *text)
 	return err;
 }
 
+static void free_one(struct fault *f)
+{
+	if (f)
+		free(f->line_ns);
+	free(f);
+}
+
 int fault_add(struct faults **list, const char *text)
 {
 	struct fault *f = calloc(1, sizeof(*f));
 	struct fault **end;
 	int err = f ? parse(f, text) : -ENOMEM;
 
+	if (!err && f->action == FAULT_SLOW) {
+		f->line_ns = calloc(1, sizeof(*f->line_ns));
+		err = !f->line_ns ? -ENOMEM : f->value ? 0 : -EINVAL;
+	}
 	if (!err && !*list) {
 		*list = calloc(1, sizeof(**list));
 		err = *list ? 0 : -ENOMEM;
 	}
 	if (err) {
-		free(f);
+		free_one(f);
 		return err;
 	}
 	for (end = &(*list)->first; *end; end = &(*end)->next)
@@ -116,7 +130,7 @@ void fault_free(struct faults *list)
 	while (f) {
 		struct fault *next = f->next;
 
-		free(f);
+		free_one(f);
 		f = next;
 	}
 	free(list);
@@ -174,8 +188,6 @@ bool fault_before(struct request *r)
 {
 	if (fault_is(r, FAULT_DELAY))
 		gateway_sleep_ms(r->fault->value);
-	if (fault_is(r, FAULT_TRUNCATE))
-		r->cut = r->fault->value;
 	if (fault_is(r, FAULT_RESET)) {
 		r->drop = true;
 		return true;
@@ -205,4 +217,22 @@ uint64_t fault_short(const struct request *r, uint64_t len)
 	if (!fault_is(r, FAULT_SHORT))
 		return len;
 	return len > r->fault->value ? len - r->fault->value : 1;
+}
+
+size_t fault_pace(const struct fault *f, size_t n)
+{
+	const size_t step = f->value / 32 + 1;
+	uint64_t now = clock_ns(), free_ns, at;
+
+	if (n > step)
+		n = step;
+	free_ns = __atomic_load_n(f->line_ns, __ATOMIC_RELAXED);
+	do
+		at = (free_ns > now ? free_ns : now) +
+		     n * 1000000000 / f->value;
+	while (!__atomic_compare_exchange_n(f->line_ns, &free_ns, at, false,
+					    __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED));
+	gateway_sleep_ms((at - now) / 1000000);
+	return n;
 }

@@ -17,6 +17,8 @@ enum fault_action {
 	FAULT_STATUS,       /* =CODE: answer with it */
 	FAULT_RESET,        /* end the connection, no answer */
 	FAULT_TRUNCATE,     /* =BYTES of the body, then end the connection */
+	FAULT_STALL,        /* =BYTES of the body, then nothing */
+	FAULT_SLOW,         /* =BYTES a second, all that it meets together */
 	FAULT_DELAY,        /* =MS before anything else */
 	FAULT_ETAG,         /* another ETag */
 	FAULT_NORANGE,      /* Range is not heard */
@@ -35,6 +37,7 @@ struct fault {
 	char key[128];
 	uint64_t nth, every, count; /* 0: not given */
 	uint64_t seen;              /* matching requests; atomic */
+	uint64_t *line_ns; /* until when a slow one is taken; owned, atomic */
 };
 
 /* Adds a rule; -EINVAL for a text that is none. */
@@ -49,6 +52,8 @@ bool fault_before(struct request *r);
 bool fault_wrong_etag(struct request *r);
 bool fault_ignore_range(const struct request *r);
 uint64_t fault_short(const struct request *r, uint64_t len);
+/* Waits until so many bytes may go, or fewer of them; their number. */
+size_t fault_pace(const struct fault *f, size_t n);
 bool fault_is(const struct request *r, enum fault_action action);
 
 #endif

@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "bad_body.h"
 #include "fault.h"
 
 #define MAX_CONNECTIONS 4096
@@ -245,44 +246,6 @@ static void begin(struct request *r)
 
 /* ---- answering ---- */
 
-/* The rest of a body after which the connection is cut. */
-struct cut_body {
-	int fd;
-	uint64_t off, left;
-};
-
-static ssize_t read_cut(void *arg, uint64_t pos, char *buf, size_t max)
-{
-	struct cut_body *c = arg;
-	ssize_t n;
-
-	if (pos >= c->left)
-		return MHD_CONTENT_READER_END_WITH_ERROR;
-	if (max > c->left - pos)
-		max = c->left - pos;
-	n = pread(c->fd, buf, max, (off_t)(c->off + pos));
-	return n > 0 ? n : MHD_CONTENT_READER_END_WITH_ERROR;
-}
-
-static void free_cut(void *arg)
-{
-	struct cut_body *c = arg;
-
-	close(c->fd);
-	free(c);
-}
-
-static struct MHD_Response *cut_response(struct request *r)
-{
-	struct cut_body *c = malloc(sizeof(*c));
-
-	if (!c)
-		return NULL;
-	*c = (struct cut_body){dup(r->file), r->file_off, r->cut};
-	return MHD_create_response_from_callback(r->file_len, 256 << 10,
-						 read_cut, c, free_cut);
-}
-
 static struct MHD_Response *make_response(struct request *r)
 {
 	struct MHD_Response *res;
@@ -294,8 +257,8 @@ static struct MHD_Response *make_response(struct request *r)
 			MHD_RESPMEM_MUST_COPY);
 	}
 	r->answered = r->file_len;
-	if (r->cut < r->file_len)
-		return cut_response(r);
+	if (bad_body_is_wanted(r))
+		return bad_body_response(r);
 	res = MHD_create_response_from_fd_at_offset64(r->file_len, r->file,
 						      r->file_off);
 	if (res)
@@ -399,7 +362,6 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 	r->method = "";
 	r->body.tmp.fd = -1;
 	r->body.checksum = -1;
-	r->cut = UINT64_MAX;
 	strbuf_init(&r->out, 64U << 20);
 	random_bytes(id, sizeof(id));
 	format_hex(id, sizeof(id), r->id);

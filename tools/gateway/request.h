@@ -138,7 +138,6 @@ struct request {
 	size_t names_len;
 	char id[20];       /* x-amz-request-id */
 	bool drop;         /* end the connection instead of answering */
-	uint64_t cut;      /* send no more than this of the body; UINT64_MAX */
 	uint64_t answered; /* body bytes, for the log */
 };
 
