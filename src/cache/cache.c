@@ -44,6 +44,7 @@ int cache_new(const struct cache_config *cfg, struct cache **out)
 	list_init(&c->unused);
 	list_init(&c->starved);
 	list_init(&c->going);
+	pace_init(&c->pace);
 	hedge_init(c, cfg->hedge_ms * 1000000ULL);
 	for (int i = 0; i < SLOT_CLASSES; i++) {
 		list_init(&c->lru[i]);

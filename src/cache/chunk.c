@@ -281,6 +281,7 @@ struct chunk *chunk_claim(struct cache *c, struct object *o,
 	slot->chunk = ch;
 	ch->state = CHUNK_FILLING;
 	ch->begun_ns = clock_ns(); /* for who joins before it is started */
+	ch->with = pace_begin(&c->pace, hi - lo);
 	ch->listed = true;
 	ch->heat = (struct heat){
 		.came_back = ghosts_has(&c->ghosts, o->id, lo / step, class,

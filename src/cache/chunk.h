@@ -7,11 +7,13 @@
 #define S3RDMAFS_CACHE_CHUNK_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <uthash.h>
 
 #include "cache/cache.h"
 #include "cache/heat.h"
 #include "cache/hedge.h"
+#include "cache/pace.h"
 
 struct object {
 	UT_hash_handle hh; /* by name, in cache->objects */
@@ -55,6 +57,7 @@ struct chunk {
 	/* While FILLING, see hedge.c. */
 	struct list going; /* on cache->going, in the order of begun_ns */
 	uint64_t begun_ns;
+	uint64_t with; /* bytes under way when it was claimed, its own too */
 	struct hedge *hedge;
 	/* READY by a hedge: get goes on, into late. */
 	bool is_late;
@@ -87,13 +90,16 @@ struct cache {
 	unsigned int slotless[SLOT_CLASSES];
 	struct list starved; /* reads that wait for slots, in their order */
 	unsigned int nstarved;
-	uint64_t came_ns;   /* when bytes last did */
 	struct list going;  /* chunks that are FILLING */
 	unsigned int ngets; /* under way, of chunks and hedges */
 	struct hedging hedging;
 	uint64_t next_object;
 	bool stopped;
+	struct pace pace;
+	struct shares shares;
 	struct cache_stats stats;
+
+	atomic_ullong came_ns; /* when bytes last did */
 };
 
 /* Fills that were claimed under the lock and start without it. */

@@ -109,7 +109,7 @@ void fill_publish(struct chunk *ch, int err, struct list *finished)
 	struct list waiters, *e, *n;
 
 	if (!err)
-		ch->cache->came_ns = clock_ns();
+		atomic_store(&ch->cache->came_ns, clock_ns());
 	ch->cache->stats.filling--;
 	list_del(&ch->going);
 	list_init(&waiters);
@@ -133,10 +133,12 @@ static struct slot *end(struct chunk *ch, int err, bool fence,
 			struct list *finished)
 {
 	struct cache *c = ch->cache;
+	const uint64_t took_ns = clock_ns() - ch->begun_ns;
 	struct slot *to_fence = NULL;
 
 	hedge_policy_note(&c->hedging.policy, (enum slot_class)ch->where.class,
-			  clock_ns() - ch->begun_ns);
+			  took_ns);
+	pace_end(&c->pace, ch->hi - ch->lo, ch->with, took_ns, !err);
 	if (err == -ESTALE || err == -ENOENT)
 		ch->object->gone = err;
 	if (ch->is_late) {
@@ -190,6 +192,7 @@ static void prepare(struct chunk *ch, bool plain, uint64_t now)
 	g->plain = plain;
 	g->once = false;
 	g->replace = replace;
+	g->came_ns = &ch->cache->came_ns;
 	g->done = on_filled;
 	ch->begun_ns = now;
 	list_add_tail(&ch->cache->going, &ch->going);

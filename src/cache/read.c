@@ -290,7 +290,7 @@ static bool may_prefetch(struct cache *c, enum slot_class class)
 	const unsigned int spare = total / 4 ? total / 4 : 1;
 	const unsigned int most = class == SLOT_BIG ? 4 : CACHE_PIECES;
 
-	return list_empty(&c->starved) &&
+	return list_empty(&c->starved) && pace_allows(&c->pace) &&
 	       chunk_available(c, class, true) > (spare < most ? spare : most);
 }
 
@@ -399,12 +399,28 @@ static void claim_advised(struct cache *c, const struct cache_read *r,
 	}
 }
 
-static uint64_t prefetch_bound(struct cache *c)
+/* What a handle may have fetched ahead: its share of half of the pool. */
+static uint64_t prefetch_bound(struct cache *c, const struct window *w,
+			       uint64_t now)
 {
 	const uint64_t pool = (uint64_t)staging_slots(c->staging, SLOT_BIG) *
 			      staging_slot_size(c->staging, SLOT_BIG);
+	const unsigned int n = shares_count(&c->shares, w->share, now);
 
-	return min_u64(c->cfg.prefetch_max, pool / 2);
+	return min_u64(c->cfg.prefetch_max, pool / 2 / n);
+}
+
+/* Under lock: what the read tells about the next one. */
+static struct window_advice advise(struct cache *c, struct cache_read *r)
+{
+	const uint64_t now = clock_ns();
+	const struct window_advice a = window_read(
+		r->window, r->off, r->len, r->object->size,
+		prefetch_bound(c, r->window, now));
+
+	if (a.ahead > 0 || a.back > 0)
+		shares_note(&c->shares, &r->window->share, now);
+	return a;
 }
 
 void cache_read_start(struct cache *c, struct cache_read *r)
@@ -422,9 +438,7 @@ void cache_read_start(struct cache *c, struct cache_read *r)
 			 : min_u64(r->len, r->object->size - r->off);
 	{
 		LOCK_SCOPE(&c->lock);
-		const struct window_advice a = window_read(
-			r->window, r->off, r->len, r->object->size,
-			prefetch_bound(c));
+		const struct window_advice a = advise(c, r);
 
 		c->stats.reads++;
 		c->stats.read_bytes += r->len;
@@ -447,8 +461,9 @@ void cache_read_start(struct cache *c, struct cache_read *r)
  * Those before it had their time, and it shall not wait for its own. */
 static bool waits_in_vain(const struct cache *c, const struct cache_read *r)
 {
-	const uint64_t since = r->starved_ns > c->came_ns ? r->starved_ns
-							  : c->came_ns;
+	const uint64_t came_ns = atomic_load(&c->came_ns);
+	const uint64_t since = r->starved_ns > came_ns ? r->starved_ns
+						       : came_ns;
 
 	return clock_ns() - since >= deadline_ns(c);
 }

@@ -24,6 +24,7 @@ struct window_stream {
 struct window {
 	struct window_stream streams[WINDOW_STREAMS];
 	uint64_t reads;
+	uint64_t share;   /* of what may be fetched ahead: pace.h's */
 	bool jumped;      /* there was more than one stream */
 	uint64_t typical; /* bytes that streams ran; 0: none has ended yet */
 

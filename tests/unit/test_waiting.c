@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cache/chunk.h"
 #include "cache_fixture.h"
 
@@ -107,6 +108,26 @@ START_TEST(who_waits_while_bytes_come_goes_on_waiting)
 }
 END_TEST
 
+/* A slow line: parts of them do. */
+START_TEST(or_while_parts_of_them_come)
+{
+	set_deadline(2000);
+	take_all();
+	for (size_t i = 0; i < ARRAY_SIZE(waits); i++)
+		waits[i].r.starved_ns -= 3000000000ULL;
+	atomic_store(fake_xfer_peek(x, 1)->came_ns, clock_ns());
+	fake_xfer_end(x, 0, FAKE_ERROR);
+	expect_error(&busy[0], -EIO);
+	ck_assert_uint_eq(stats().waiting, ARRAY_SIZE(waits) - 1);
+	fake_xfer_drain(x);
+	expect_ok(&busy[1], "e1");
+	fake_xfer_drain(x);
+	expect_all_ok(waits, 2);
+	fake_xfer_drain(x);
+	expect_ok(&waits[2], "e1");
+}
+END_TEST
+
 /* A get that goes on since long before anybody waits for it. */
 static void begin_late(struct reading *rd)
 {
@@ -179,6 +200,7 @@ int main(void)
 	tcase_add_test(tc, what_stands_there_is_answered_at_once);
 	tcase_add_test(tc, who_waits_in_vain_does_not_begin_another_deadline);
 	tcase_add_test(tc, who_waits_while_bytes_come_goes_on_waiting);
+	tcase_add_test(tc, or_while_parts_of_them_come);
 	tcase_add_loop_test(tc, the_failure_of_an_old_get_is_not_the_reads, 0,
 			    2);
 	tcase_add_test(tc, what_is_final_is_final);
