@@ -69,6 +69,10 @@ const struct config_row config_table[] = {
 	 "after the other"},
 	{"read", "kernel_cache", CONFIG_BOOL, AT(read.kernel_cache), "false",
 	 NULL, "use the kernel's page cache instead of direct I/O"},
+	{"read", "passthrough", CONFIG_BOOL, AT(read.passthrough), "true", NULL,
+	 "where root mounts, the kernel itself reads files that were read "
+	 "whole "
+	 "twice"},
 	{"metadata", "ttl", CONFIG_LIFETIME, AT(metadata.ttl), "60s", NULL,
 	 "how long names and attributes are believed"},
 	{"metadata", "negative_ttl", CONFIG_DURATION, AT(metadata.negative_ttl),

@@ -41,7 +41,7 @@ struct config {
 	} staging;
 	struct {
 		uint64_t prefetch_max, files_ahead;
-		bool kernel_cache;
+		bool kernel_cache, passthrough;
 	} read;
 	struct {
 		uint64_t ttl, negative_ttl, kernel_ttl, size;

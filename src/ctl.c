@@ -123,6 +123,7 @@ static void cmd_drop(struct daemon *d, const char *arg, bool json,
 	(void)json;
 	(void)b;
 	gpubuf_drop(d->gpubuf);
+	fs_drop(d->fs);
 	cache_drop(d->cache);
 }
 

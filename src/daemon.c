@@ -306,6 +306,15 @@ static bool has_trusted(const struct config_list *rules)
 	return trusted;
 }
 
+/* May whole files have memory out of the pool?  Not when others hold on to its
+ * pages. */
+static bool may_pass(const struct daemon *d)
+{
+	return d->cfg.read.passthrough && !may_use_nic(d) &&
+	       d->cfg.staging.gpus.n == 0 &&
+	       pages_of(d->cfg.staging.hugepages) != STAGING_RESERVED;
+}
+
 static int make_fs(struct daemon *d, bool debug, char *why, size_t cap)
 {
 	const struct config *cfg = &d->cfg;
@@ -320,6 +329,7 @@ static int make_fs(struct daemon *d, bool debug, char *why, size_t cap)
 		.allow_other = cfg->mount.allow_other,
 		.has_trusted = has_trusted(&cfg->metadata.rules),
 		.kernel_cache = cfg->read.kernel_cache,
+		.passthrough = may_pass(d),
 		.files_ahead = (unsigned int)cfg->read.files_ahead,
 		.debug = debug,
 		.ttl_ms = cfg->metadata.ttl,

@@ -42,6 +42,12 @@ static json_t *requests_json(const struct s3_stats *s)
 		"in_flight", (json_int_t)s->in_flight);
 }
 
+static json_t *resident_json(const struct residents_stats *r)
+{
+	return json_pack("{s:i, s:I, s:I}", "files", r->files, "bytes",
+			 (json_int_t)r->bytes, "opens", (json_int_t)r->opens);
+}
+
 static json_t *reads_json(const struct cache_stats *c)
 {
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i}", "count",
@@ -91,7 +97,7 @@ json_t *daemon_stats(struct daemon *d)
 	return json_pack(
 		"{s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I,"
 		" s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I}, s:{s:s, "
-		"s:s}, s:o}",
+		"s:s}, s:o, s:o}",
 		"bytes", bytes_json(&x), "requests", requests_json(&s), "reads",
 		reads_json(&c), "pool", pool_json(&c, x.failed_fences),
 		"quarantines", (json_int_t)c.quarantines, "fences",
@@ -105,8 +111,8 @@ json_t *daemon_stats(struct daemon *d)
 		"store_rebuilt", (json_int_t)m.rebuilt, "cpu", "transfer_ns",
 		(json_int_t)minus(s.loop_cpu_ns, x.done_cpu_ns), "reply_ns",
 		(json_int_t)x.done_cpu_ns, "transport", "mode",
-		d->cfg.transport.mode, "in_use", x.in_use, "maps",
-		maps_json(d));
+		d->cfg.transport.mode, "in_use", x.in_use, "maps", maps_json(d),
+		"resident", resident_json(&f.resident));
 }
 
 /* "gpu": {"0": "8192 MiB"}, or why there is none */
@@ -178,18 +184,18 @@ json_t *daemon_status(struct daemon *d)
 	fs_get_stats(d->fs, &f);
 	rdma = x.bytes[XFER_BY_SHM] + x.bytes[XFER_BY_RC] + x.bytes[XFER_BY_DC];
 	all = x.bytes[XFER_BY_HTTP] + rdma;
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:o,"
-			 " s:I, s:b, s:b, s:I, s:i, s:o}",
-			 "version", S3RDMAFS_VERSION, "source", d->source,
-			 "endpoint", d->cfg.endpoint.urls.items[0],
-			 "credentials", creds_origin(d->creds),
-			 "transport.mode", d->cfg.transport.mode,
-			 "transport.profile", d->cfg.transport.profile,
-			 "transport.in_use", x.in_use, "transport.rdma_percent",
-			 all ? 100.0 * (double)rdma / (double)all : 0.0, "rail",
-			 rails_json(d), "pool_bytes", (json_int_t)c.pool.size,
-			 "pool_pinned", c.pool.pinned, "shared_mmap",
-			 f.direct_mmap, "uptime_seconds",
-			 (json_int_t)(clock_ms() - d->started_ms) / 1000, "pid",
-			 (int)getpid(), "gpu", gpus_json(d));
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:o,"
+		" s:I, s:b, s:b, s:b, s:I, s:i, s:o}",
+		"version", S3RDMAFS_VERSION, "source", d->source, "endpoint",
+		d->cfg.endpoint.urls.items[0], "credentials",
+		creds_origin(d->creds), "transport.mode", d->cfg.transport.mode,
+		"transport.profile", d->cfg.transport.profile,
+		"transport.in_use", x.in_use, "transport.rdma_percent",
+		all ? 100.0 * (double)rdma / (double)all : 0.0, "rail",
+		rails_json(d), "pool_bytes", (json_int_t)c.pool.size,
+		"pool_pinned", c.pool.pinned, "shared_mmap", f.direct_mmap,
+		"passthrough", f.passthrough, "uptime_seconds",
+		(json_int_t)(clock_ms() - d->started_ms) / 1000, "pid",
+		(int)getpid(), "gpu", gpus_json(d));
 }

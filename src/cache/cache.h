@@ -120,10 +120,18 @@ bool cache_prefetch(struct cache *c, struct object *o, uint64_t off,
  * pool always stays.
  */
 struct extent *cache_lend(struct cache *c, bool easily);
+/* Is called when no extent can be had, without a lock; true: try again.  NULL:
+ * nobody, once the last call has returned. */
+void cache_on_lack(struct cache *c, bool (*on_lack)(void *ctx), void *ctx);
 /* How many can be lent at most. */
 unsigned int cache_lendable(struct cache *c);
 /* No key that was given out for it may be alive any more. */
 void cache_unlend(struct cache *c, struct extent *e);
+
+/* The pages of a lent extent out of the memory, which no device may know; and
+ * others in their place, pinned as before where that is allowed. */
+bool cache_extent_empty(struct extent *e);
+void cache_extent_fill(const struct extent *e);
 
 /* Extents by number, lent or not; NULL behind the last. */
 struct extent *cache_extent(struct cache *c, unsigned int i);
@@ -134,6 +142,13 @@ struct extent *cache_extent(struct cache *c, unsigned int i);
  */
 bool cache_copy(struct cache *c, struct object *o, uint64_t off, uint64_t len,
 		char *to);
+
+/* The same, at their place in a file. */
+bool cache_write(struct cache *c, struct object *o, uint64_t off, uint64_t len,
+		 int fd);
+/* Forgets those chunks of them that nobody reads now. */
+void cache_forget(struct cache *c, struct object *o, uint64_t off,
+		  uint64_t len);
 
 /* Could it just now? */
 bool cache_holds(struct cache *c, struct object *o, uint64_t off, uint64_t len);

@@ -20,6 +20,9 @@ struct object {
 	unsigned int refs; /* files and chunks */
 	int gone; /* -ESTALE: there is another version; -ENOENT: none */
 	bool hashed;
+	/* resident.c's, under its lock. */
+	unsigned int opens, wholes; /* through the cache; of the whole file */
+	struct resident *resident;
 	uint64_t size;
 	uint64_t id;                     /* never used again */
 	uint64_t version;                /* a hash of name and size */
@@ -95,6 +98,8 @@ struct cache {
 	struct hedging hedging;
 	uint64_t next_object;
 	bool stopped;
+	bool (*on_lack)(void *ctx);
+	void *on_lack_ctx;
 	struct pace pace;
 	struct shares shares;
 	struct cache_stats stats;

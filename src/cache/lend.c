@@ -5,7 +5,10 @@
  * or fenced keeps its extent here.
  */
 #include <assert.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "base/cleanup.h"
 #include "cache/chunk.h"
@@ -61,7 +64,7 @@ static void empty(struct cache *c, const struct extent *e)
 	}
 }
 
-struct extent *cache_lend(struct cache *c, bool easily)
+static struct extent *lend(struct cache *c, bool easily)
 {
 	struct extent *e, *best = NULL;
 	int least = 0;
@@ -84,6 +87,29 @@ struct extent *cache_lend(struct cache *c, bool easily)
 	empty(c, best);
 	staging_lend(c->staging, best);
 	return best;
+}
+
+struct extent *cache_lend(struct cache *c, bool easily)
+{
+	struct extent *e = lend(c, easily);
+	bool (*on_lack)(void *ctx);
+	void *ctx;
+
+	if (e || easily)
+		return e;
+	{
+		LOCK_SCOPE(&c->lock);
+		on_lack = c->on_lack;
+		ctx = c->on_lack_ctx;
+	}
+	return on_lack && on_lack(ctx) ? lend(c, false) : NULL;
+}
+
+void cache_on_lack(struct cache *c, bool (*on_lack)(void *ctx), void *ctx)
+{
+	LOCK_SCOPE(&c->lock);
+	c->on_lack = on_lack;
+	c->on_lack_ctx = ctx;
 }
 
 unsigned int cache_lendable(struct cache *c)
@@ -111,6 +137,21 @@ void cache_unlend(struct cache *c, struct extent *e)
 	}
 	fill_start(c, &fills);
 	read_complete(&finished);
+}
+
+bool cache_extent_empty(struct extent *e)
+{
+	if (fallocate(e->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		      (off_t)e->len))
+		return false;
+	e->dirty = false;
+	return true;
+}
+
+void cache_extent_fill(const struct extent *e)
+{
+	if (mlock(e->addr, e->len))
+		memset(e->addr, 0, e->len);
 }
 
 struct extent *cache_extent(struct cache *c, unsigned int i)
@@ -170,25 +211,72 @@ bool cache_holds(struct cache *c, struct object *o, uint64_t off, uint64_t len)
 	return n > 0;
 }
 
-bool cache_copy(struct cache *c, struct object *o, uint64_t off, uint64_t len,
-		char *to)
+/* The pinned bytes, one piece after the other. */
+static unsigned int pieces_of(struct chunk *const *chunks, unsigned int n,
+			      uint64_t off, uint64_t len,
+			      struct iovec iov[COPY_CHUNKS])
 {
-	struct chunk *chunks[COPY_CHUNKS];
-	const unsigned int n = pin_range(c, o, off, len, chunks);
 	uint64_t pos = off;
 
-	if (n == 0)
-		return false;
 	for (unsigned int i = 0; i < n; i++) {
 		const struct chunk *ch = chunks[i];
 		const uint64_t end = ch->hi < off + len ? ch->hi : off + len;
 
-		memcpy(to + (pos - off), ch->slot->span.addr + (pos - ch->lo),
-		       end - pos);
+		iov[i] = (struct iovec){ch->slot->span.addr + (pos - ch->lo),
+					end - pos};
 		pos = end;
+	}
+	return n;
+}
+
+bool cache_copy(struct cache *c, struct object *o, uint64_t off, uint64_t len,
+		char *to)
+{
+	struct chunk *chunks[COPY_CHUNKS];
+	struct iovec iov[COPY_CHUNKS];
+	const unsigned int n = pin_range(c, o, off, len, chunks);
+
+	if (n == 0)
+		return false;
+	pieces_of(chunks, n, off, len, iov);
+	for (unsigned int i = 0; i < n; i++) {
+		memcpy(to, iov[i].iov_base, iov[i].iov_len);
+		to += iov[i].iov_len;
 	}
 	unpin_range(c, chunks, n);
 	return true;
+}
+
+bool cache_write(struct cache *c, struct object *o, uint64_t off, uint64_t len,
+		 int fd)
+{
+	struct chunk *chunks[COPY_CHUNKS];
+	struct iovec iov[COPY_CHUNKS];
+	const unsigned int n = pin_range(c, o, off, len, chunks);
+	ssize_t done;
+
+	if (n == 0)
+		return false;
+	pieces_of(chunks, n, off, len, iov);
+	done = pwritev(fd, iov, (int)n, (off_t)off);
+	unpin_range(c, chunks, n);
+	return done == (ssize_t)len;
+}
+
+void cache_forget(struct cache *c, struct object *o, uint64_t off, uint64_t len)
+{
+	LOCK_SCOPE(&c->lock);
+	for (uint64_t pos = off; pos < off + len;) {
+		struct chunk *ch = chunk_find(c, o, pos);
+
+		if (!ch)
+			return;
+		pos = ch->hi;
+		/* One that reaches behind them is needed once more. */
+		if (ch->state == CHUNK_READY && ch->pins == 0 &&
+		    ch->hi <= off + len)
+			chunk_unlist(ch);
+	}
 }
 
 struct object_name cache_object_name(const struct object *o)

@@ -9,6 +9,7 @@
 
 #include "cache/cache.h"
 #include "cache/namespace.h"
+#include "cache/resident.h"
 #include "gpubuf/gpubuf.h"
 
 struct fs;
@@ -23,6 +24,7 @@ struct fs_config {
 	bool allow_other;
 	bool has_trusted;  /* some rule is for a trusted prefix */
 	bool kernel_cache; /* page cache instead of direct I/O */
+	bool passthrough;  /* for files that are read again, if it can be */
 	unsigned int
 		files_ahead; /* small files to fetch before they are opened */
 	bool debug;
@@ -53,9 +55,14 @@ void fs_free(struct fs *fs);
 /* Ends the threads that ask the server for names; after s3_stop. */
 void fs_stop_work(struct fs *fs);
 
+/* Gives the memory of whole files back that are not open. */
+void fs_drop(struct fs *fs);
+
 struct fs_stats {
 	uint64_t inodes, open_files, lookups;
 	bool direct_mmap; /* the kernel lets direct files be mapped */
+	bool passthrough; /* and reads what is resident by itself */
+	struct residents_stats resident;
 };
 void fs_get_stats(struct fs *fs, struct fs_stats *out);
 

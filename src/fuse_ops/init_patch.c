@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fuse_ops/ops.h"
+#include "fuse_ops/pass.h"
 
 #ifndef FUSE_DIRECT_IO_ALLOW_MMAP
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
@@ -46,6 +47,7 @@ static void look_at_request(struct fs *fs, const char *buf, size_t n)
 	fs->init_unique = in->unique;
 	fs->offers_parallel_dirs = flags & FUSE_PARALLEL_DIROPS;
 	fs->offers_direct_mmap = flags2 & (FUSE_DIRECT_IO_ALLOW_MMAP >> 32);
+	fs->offers_pass = flags2 & PASS_INIT_FLAG2;
 }
 
 static ssize_t patched_read(int fd, void *buf, size_t n, void *arg)
@@ -77,6 +79,18 @@ static void patch_answer(struct fs *fs, struct iovec *iov, int count)
 	out->flags |= FUSE_INIT_EXT;
 	out->flags2 |= (uint32_t)(FUSE_DIRECT_IO_ALLOW_MMAP >> 32);
 	atomic_store(&fs->direct_mmap, true);
+}
+
+static void patch_pass(struct fs *fs, struct iovec *iov, int count)
+{
+	struct fuse_init_out *out = INIT_OUT(iov, count, unused[0]);
+
+	if (!out)
+		return;
+	out->flags |= FUSE_INIT_EXT;
+	out->flags2 |= PASS_INIT_FLAG2;
+	out->unused[0] = 1; /* max_stack_depth: below ours there is none */
+	atomic_store(&fs->pass_agreed, true);
 }
 
 static void patch_dirs(struct iovec *iov, int count)
@@ -115,6 +129,8 @@ static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *arg)
 				patch_dirs(iov, count);
 			if (fs->offers_direct_mmap && !fs->cfg.kernel_cache)
 				patch_answer(fs, iov, count);
+			if (fs->offers_pass && fs->residents)
+				patch_pass(fs, iov, count);
 		}
 	}
 	return writev(fd, iov, count);

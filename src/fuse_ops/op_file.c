@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "fuse_ops/ops.h"
+#include "fuse_ops/pass.h"
 
 /* A read on its way; kept for the next when it is done. */
 struct read_op {
@@ -23,12 +24,26 @@ struct read_op {
 	struct fs *fs;
 };
 
+/* One less has it open.  It may be worth a copy now: nobody waits for that. */
+static void end_passing(struct fs *fs, struct file *f)
+{
+	struct resident *r;
+
+	if (!fs_passes(fs))
+		return;
+	r = resident_close(fs->residents, f->object, f->backing,
+			   atomic_load(&f->read));
+	if (r && (!fs->work || workq_post(fs->work, resident_copy, r)))
+		resident_cancel(r);
+}
+
 static void free_file(struct fs *fs, struct handle *h)
 {
 	struct file *f = (struct file *)h;
 
 	atomic_fetch_sub(&fs->open_files, 1);
 	gpubuf_owner_drop(fs->gpubuf, &f->buffers);
+	end_passing(fs, f);
 	cache_object_put(fs->cache, f->object);
 	inode_unpin(fs->inodes, f->ino);
 	free(f);
@@ -47,35 +62,69 @@ static struct object *find_object(struct fs *fs, uint64_t dir, const char *name,
 	return cache_object_get(fs->cache, bucket, key, a->etag, a->size);
 }
 
-static void reply_open(struct job *job, const struct inode_info *i)
+static int answer_open(struct job *job, struct file *f)
+{
+	const struct fuse_open_out passing = pass_answer((uintptr_t)f,
+							 f->backing);
+
+	if (f->backing)
+		return fuse_reply_buf(job->req, (const char *)&passing,
+				      sizeof(passing));
+	job->fi.fh = (uintptr_t)f;
+	job->fi.direct_io = !job->fs->cfg.kernel_cache;
+	job->fi.keep_cache = 1; /* of this version only */
+	return fuse_reply_open(job->req, &job->fi);
+}
+
+/* 0, or -EAGAIN when it would have to wait and may not. */
+static int make_file(struct fs *fs, const struct inode_info *i, bool may_wait,
+		     struct file **out)
 {
 	struct file *f = calloc(1, sizeof(*f));
-	struct fs *fs = job->fs;
 	int err = f ? inode_pin(fs->inodes, i) : -ENOMEM;
 
-	if (!err) {
-		f->ino = i->ino;
-		f->object = find_object(fs, i->dir, i->name, &i->attr);
-		if (!f->object) {
-			inode_unpin(fs->inodes, i->ino);
-			err = -ENOMEM;
-		}
-	}
 	if (err) {
 		free(f);
-		reply_err(job->req, err);
-		return;
+		return err;
 	}
-	job->fi.fh = (uintptr_t)f;
-	job->fi.direct_io = !fs->cfg.kernel_cache;
-	job->fi.keep_cache = 1; /* of this version only */
+	f->ino = i->ino;
+	f->object = find_object(fs, i->dir, i->name, &i->attr);
+	err = f->object ? 0 : -ENOMEM;
+	if (!err && fs_passes(fs))
+		err = resident_open(fs->residents, f->object, may_wait,
+				    &f->backing);
+	if (err) {
+		if (f->object)
+			cache_object_put(fs->cache, f->object);
+		inode_unpin(fs->inodes, i->ino);
+		free(f);
+		return err;
+	}
+	*out = f;
+	return 0;
+}
+
+static int reply_open(struct job *job, const struct inode_info *i,
+		      bool may_wait)
+{
+	struct fs *fs = job->fs;
+	struct file *f;
+	const int err = make_file(fs, i, may_wait, &f);
+
+	if (err == -EAGAIN)
+		return err;
+	if (err) {
+		reply_err(job->req, err);
+		return 0;
+	}
 	f->handle.free = free_file;
 	gpubuf_owner_init(&f->buffers);
 	atomic_fetch_add(&fs->open_files, 1);
 	handle_add(fs, &f->handle);
 	/* When the caller was killed meanwhile, nobody will release it. */
-	if (fuse_reply_open(job->req, &job->fi))
+	if (answer_open(job, f))
 		handle_end(fs, &f->handle);
+	return 0;
 }
 
 /* ---- small files that are opened one after the other ---- */
@@ -132,17 +181,20 @@ static void look_ahead(struct fs *fs, uint64_t dir, const char *name)
 	ahead_done(&fs->ahead, dir, ended);
 }
 
-/* What the inode is, and what its name is now. */
-static void open_now(struct job *job, const struct inode_info *i,
-		     const struct ns_attr *now)
+/* What the inode is, and what its name is now.  -EAGAIN when that would have
+ * to wait and may not. */
+static int open_now(struct job *job, const struct inode_info *i,
+		    const struct ns_attr *now, bool may_wait)
 {
 	if (i->attr.size != now->size || strcmp(i->attr.etag, now->etag) != 0) {
 		reply_err(job->req, -ESTALE);
-		return;
+		return 0;
 	}
-	reply_open(job, i);
+	if (reply_open(job, i, may_wait))
+		return -EAGAIN;
 	if (i->attr.size <= STAGING_SMALL)
 		look_ahead(job->fs, i->dir, i->name);
+	return 0;
 }
 
 static void run_open(struct job *job)
@@ -156,7 +208,7 @@ static void run_open(struct job *job)
 	if (err)
 		reply_err(job->req, err);
 	else
-		open_now(job, &i, &now);
+		open_now(job, &i, &now, true);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -171,9 +223,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_err(req, err);
 	else if ((fi->flags & O_ACCMODE) != O_RDONLY)
 		reply_err(req, -EROFS);
-	else if (!namespace_settled(fs->ns, i.dir, i.name, &now))
-		open_now(&job, &i, &now); /* another thread would cost more */
-	else
+	/* Another thread would cost more. */
+	else if (namespace_settled(fs->ns, i.dir, i.name, &now) ||
+		 open_now(&job, &i, &now, false))
 		job_post(req, &job, run_open);
 }
 
@@ -240,6 +292,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	op->read.off = (uint64_t)off;
 	op->read.len = size;
 	op->read.done = on_read;
+	atomic_fetch_add_explicit(&f->read, size, memory_order_relaxed);
 	cache_read_start(fs->cache, &op->read);
 }
 

@@ -20,12 +20,13 @@ struct read_op;
 struct fs {
 	/* Constant after fs_mount. */
 	struct fs_config cfg;
-	struct namespace *ns;       /* borrowed */
-	struct cache *cache;        /* borrowed */
-	struct gpubuf *gpubuf;      /* borrowed */
-	struct inode_table *inodes; /* owned */
-	struct workq *work;         /* owned: calls that ask the server */
-	struct fuse_session *se;    /* owned */
+	struct namespace *ns;        /* borrowed */
+	struct cache *cache;         /* borrowed */
+	struct gpubuf *gpubuf;       /* borrowed */
+	struct residents *residents; /* owned; NULL: not wanted */
+	struct inode_table *inodes;  /* owned */
+	struct workq *work;          /* owned: calls that ask the server */
+	struct fuse_session *se;     /* owned */
 	bool mounted;
 	/* Names under trusted prefixes are taken for directories.  The kernel
 	 * must not ask for their attributes on its way through them, so that
@@ -47,8 +48,12 @@ struct fs {
 
 	/* The INIT exchange, see init_patch.c. */
 	uint64_t init_unique;
-	bool offers_direct_mmap, offers_parallel_dirs;
+	bool offers_direct_mmap, offers_parallel_dirs, offers_pass;
 	atomic_bool direct_mmap;
+	/* Was passthrough agreed on; does it work: found out by the first who
+	 * asks, whoever that is. */
+	atomic_bool pass_agreed;
+	atomic_int pass; /* 0: not known, 1: yes, -1: no */
 };
 
 /* readahead.c: has the kernel fetch so many bytes at once for maps.  Between
@@ -77,6 +82,9 @@ static inline void reply_err(fuse_req_t req, int err)
 {
 	fuse_reply_err(req, -err);
 }
+
+/* session.c: does the kernel read resident files by itself? */
+bool fs_passes(struct fs *fs);
 
 /* init_patch.c: has the INIT answer allow shared maps of direct files. */
 int init_patch_install(struct fs *fs);
@@ -131,6 +139,8 @@ struct file {
 	struct object *object; /* a reference */
 	uint64_t ino;          /* pinned */
 	struct window window;  /* under the cache's lock */
+	int backing;           /* by which file the kernel reads; 0: none */
+	atomic_ullong read;    /* bytes, through the cache */
 	struct gpubuf_owner buffers;
 };
 

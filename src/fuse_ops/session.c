@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "fuse_ops/ops.h"
+#include "fuse_ops/pass.h"
 
 #define WORK_THREADS 32
 #define WORK_DEPTH 4096
@@ -99,6 +100,46 @@ static void on_change(void *ctx, uint64_t dir, const char *name)
 	fuse_lowlevel_notify_inval_entry(fs->se, dir, name, strlen(name));
 }
 
+static int back(void *ctx, int fd)
+{
+	const struct fs *fs = ctx;
+
+	return pass_back(fuse_session_fd(fs->se), fd);
+}
+
+static void unback(void *ctx, int id)
+{
+	const struct fs *fs = ctx;
+
+	if (fs->mounted)
+		pass_unback(fuse_session_fd(fs->se), id);
+}
+
+static int make_residents(struct fs *fs)
+{
+	const struct residents_config c = {
+		.cache = fs->cache, .back = back, .unback = unback, .ctx = fs};
+
+	return residents_new(&c, &fs->residents);
+}
+
+bool fs_passes(struct fs *fs)
+{
+	int pass = atomic_load(&fs->pass);
+
+	if (!pass && fs->residents && atomic_load(&fs->pass_agreed)) {
+		pass = pass_works(fuse_session_fd(fs->se)) ? 1 : -1;
+		atomic_store(&fs->pass, pass);
+	}
+	return pass > 0;
+}
+
+void fs_drop(struct fs *fs)
+{
+	if (fs->residents)
+		residents_drop(fs->residents);
+}
+
 int fs_mount(const struct fs_config *cfg, struct namespace *ns,
 	     struct cache *cache, struct gpubuf *gpubuf, struct fs **out)
 {
@@ -118,6 +159,8 @@ int fs_mount(const struct fs_config *cfg, struct namespace *ns,
 	prime_init(&fs->prime);
 	ahead_init(&fs->ahead, cfg->files_ahead);
 	err = inode_table_new(namespace_hash_key(ns), &fs->inodes);
+	if (!err && cfg->passthrough && !cfg->kernel_cache)
+		err = make_residents(fs);
 	if (!err)
 		err = workq_new("names", WORK_THREADS, WORK_DEPTH, &fs->work);
 	if (!err)
@@ -189,10 +232,12 @@ void fs_free(struct fs *fs)
 	namespace_on_change(fs->ns, NULL, NULL);
 	if (fs->mounted)
 		fuse_session_unmount(fs->se);
+	fs->mounted = false;
 	if (fs->se)
 		fuse_session_destroy(fs->se);
 	while (!list_empty(&fs->handles))
 		handle_end(fs, list_first(&fs->handles, struct handle, link));
+	residents_free(fs->residents);
 	op_file_free_idle(fs);
 	inode_table_free(fs->inodes);
 	prime_free(&fs->prime);
@@ -206,5 +251,8 @@ void fs_get_stats(struct fs *fs, struct fs_stats *out)
 	*out = (struct fs_stats){.inodes = inode_count(fs->inodes),
 				 .open_files = atomic_load(&fs->open_files),
 				 .lookups = atomic_load(&fs->lookups),
-				 .direct_mmap = atomic_load(&fs->direct_mmap)};
+				 .direct_mmap = atomic_load(&fs->direct_mmap),
+				 .passthrough = fs_passes(fs)};
+	if (fs->residents)
+		residents_get_stats(fs->residents, &out->resident);
 }

@@ -264,13 +264,9 @@ static void evict_all(struct gpubuf *g, struct block *b)
 /* Other page frames in the place of those that were exported. */
 static bool change_frames(struct block *b)
 {
-	if (fallocate(b->extent->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		      0, (off_t)b->len))
+	if (!cache_extent_empty(b->extent))
 		return false;
-	/* All there again, and pinned as before where that was allowed. */
-	if (mlock(b->extent->addr, b->len))
-		memset(b->extent->addr, 0, b->len);
-	b->extent->dirty = false;
+	cache_extent_fill(b->extent);
 	return true;
 }
 

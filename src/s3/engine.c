@@ -187,6 +187,16 @@ static void collect_finished(struct loop *l)
 	}
 }
 
+/* After so long without any, no data is coming.  A line that has just died
+ * must not make a deadline much longer. */
+static uint64_t quiet_ms(const struct s3_config *cfg)
+{
+	const uint64_t half = cfg->deadline_ms / 2;
+
+	return half && half < cfg->attempt_timeout_ms ? half
+						      : cfg->attempt_timeout_ms;
+}
+
 /* While data comes, on a slow line, others' turn will come: when that must be
  * looked at again.  0: none does. */
 static uint64_t flows_until(const struct loop *l)
@@ -196,7 +206,7 @@ static uint64_t flows_until(const struct loop *l)
 	for (unsigned int i = 0; i < l->nexecs; i++)
 		if (l->execs[i].call && l->execs[i].heard_ms > heard)
 			heard = l->execs[i].heard_ms;
-	return heard ? heard + l->engine->cfg->attempt_timeout_ms : 0;
+	return heard ? heard + quiet_ms(l->engine->cfg) : 0;
 }
 
 /* Behind collect_finished: none of those that run has ended by itself. */

@@ -98,7 +98,7 @@ static bool at_mounted(struct scene *s, const struct row *row,
 	struct work_result r;
 	double daemon, server;
 
-	if (row->warm) {
+	for (unsigned int i = 0; i < row->warm; i++) {
 		const struct work all = {.kind = WORK_STREAM,
 					 .threads = row->work.kind ==
 								    WORK_STREAM
@@ -149,10 +149,14 @@ static bool at_mount(struct scene *s, const struct row *row, struct sample *out,
 
 	snprintf(options, sizeof(options), "%s",
 		 row->options ? row->options : "");
-	/* All that was read stays in the pool, and a little more. */
+	/* All that was read stays in the pool, and a little more; of what the
+	 * kernel shall read by itself, a third more must stay. */
 	if (row->warm)
 		snprintf(options, sizeof(options), "cache_size=%lluMiB",
-			 (unsigned long long)(s->size / 3 * 4 >> 20) + 64);
+			 (unsigned long long)(row->warm > 1 ? s->size / 2 * 3
+							    : s->size / 3 * 4) /
+					 MIB +
+				 64);
 	else if (!strstr(options, "cache_size"))
 		snprintf(options, sizeof(options), "cache_size=256MiB%s%s",
 			 row->options ? "," : "",

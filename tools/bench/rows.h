@@ -24,7 +24,7 @@ struct row {
 	struct work work;
 	struct raw_work raw;
 	unsigned int delay_ms; /* of each GET, at the server */
-	bool warm;             /* read once before, by the same mount */
+	unsigned int warm;     /* so often read before, by the same mount */
 	const char *options;   /* of the mount; NULL: none */
 	bool quick;            /* a part of --quick */
 };
