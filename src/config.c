@@ -91,7 +91,7 @@ const struct config_row config_table[] = {
 	 AT(request.connect_timeout), "5s", NULL, "for a connection"},
 	{"request", "attempt_timeout", CONFIG_DURATION,
 	 AT(request.attempt_timeout), "30s", NULL,
-	 "for one request, and for each sixteenth of its data"},
+	 "for one request, and for each eighth of its data"},
 	{"request", "deadline", CONFIG_DURATION, AT(request.deadline), "60s",
 	 NULL, "for a read or a look-up with all its retries"},
 	{"request", "hedge_after", CONFIG_DURATION, AT(request.hedge_after),

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/memfile.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -91,24 +92,6 @@ static int huge_tmpfs(void)
 	return mount < 0 ? -errno : mount;
 }
 
-/*
- * The same file by an open(2) of its own: the kernel does not count the
- * descriptor that memfd_create gives among the writers, and grants no lease on
- * it, by which we learn whether anybody else has the file.
- */
-static int opened_again(int fd)
-{
-	char path[40];
-	int again;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	again = open(path, O_RDWR | O_CLOEXEC);
-	if (again < 0)
-		return fd;
-	close(fd);
-	return again;
-}
-
 /* A file on the tmpfs, which it keeps mounted; without one, a memfd. */
 static int new_file(int tmpfs, unsigned int flags)
 {
@@ -123,7 +106,7 @@ static int new_file(int tmpfs, unsigned int flags)
 		return -errno;
 	/* Who is handed it read-only must not open it again for writing. */
 	fchmod(fd, 0600);
-	return tmpfs >= 0 ? fd : opened_again(fd);
+	return tmpfs >= 0 ? fd : memfile_opened(fd);
 }
 
 /* One more file of len bytes, mapped at its place. */

@@ -103,6 +103,9 @@ struct cache_read {
 /* Never blocks. */
 void cache_read_start(struct cache *c, struct cache_read *r);
 
+/* The handle was closed: none of its reads goes on. */
+void cache_window_end(struct cache *c, struct window *w);
+
 /* The pieces of a read that was done may change from now on. */
 void cache_read_end(struct cache *c, struct cache_read *r);
 
@@ -115,13 +118,18 @@ bool cache_prefetch(struct cache *c, struct object *o, uint64_t off,
 
 /*
  * Takes an extent out of the pool, for the caller alone; what stood in it is
- * forgotten.  easily: only one that the cache does not use at all.  Wiping it
- * is the caller's (extent->dirty).  NULL when none can be had: a share of the
+ * forgotten.  easily: only one that the cache does not use at all; spare: none
+ * where something of that object stands, NULL: any.  Wiping it is the caller's
+ * (extent->dirty).  NULL when none can be had: a share of the
  * pool always stays.
  */
-struct extent *cache_lend(struct cache *c, bool easily);
-/* Is called when no extent can be had, without a lock; true: try again.  NULL:
- * nobody, once the last call has returned. */
+struct extent *cache_lend(struct cache *c, bool easily,
+			  const struct object *spare);
+/*
+ * Is called when no extent can be had, without a lock; true: try again.  NULL:
+ * nobody, once the last call has returned.  While somebody is, equal versions
+ * are always one object, so that what he knows of it holds for all.
+ */
 void cache_on_lack(struct cache *c, bool (*on_lack)(void *ctx), void *ctx);
 /* How many can be lent at most. */
 unsigned int cache_lendable(struct cache *c);

@@ -341,8 +341,11 @@ struct object *cache_object_get(struct cache *c, const char *bucket,
 	snprintf(o->name, nname + 1, "%s\n%s\n%s", bucket, key, etag);
 	LOCK_SCOPE(&c->lock);
 	HASH_FIND(hh, c->objects, o->name, nname, found);
-	if (found && !found->gone && found->size == size) {
+	/* One that was gone is there again, by what the caller knows: where
+	 * there must not be two of it, it is tried again. */
+	if (found && found->size == size && (!found->gone || c->on_lack)) {
 		free(o);
+		found->gone = 0;
 		found->refs++;
 		return found;
 	}

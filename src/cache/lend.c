@@ -37,15 +37,18 @@ static bool may_go(struct cache *c, const struct extent *e)
 	       stay_of(here + s.states[SLOT_LENT]) + e->nregions + apart;
 }
 
-/* How many slots hold something; -1 when one of them cannot be had. */
-static int in_use(struct cache *c, const struct extent *e)
+/* How many slots hold something; -1 when one of them cannot be had, or is of
+ * the object that shall be spared. */
+static int in_use(struct cache *c, const struct extent *e,
+		  const struct object *spare)
 {
 	int n = 0;
 
 	for (unsigned int i = 0; i < e->nregions; i++) {
 		const struct slot *s = staging_slot(c->staging, e->region + i);
 
-		if (s->state == SLOT_READY && s->chunk->pins == 0)
+		if (s->state == SLOT_READY && s->chunk->pins == 0 &&
+		    s->chunk->object != spare)
 			n++;
 		else if (s->state != SLOT_FREE)
 			return -1;
@@ -64,7 +67,8 @@ static void empty(struct cache *c, const struct extent *e)
 	}
 }
 
-static struct extent *lend(struct cache *c, bool easily)
+static struct extent *lend(struct cache *c, bool easily,
+			   const struct object *spare)
 {
 	struct extent *e, *best = NULL;
 	int least = 0;
@@ -73,7 +77,7 @@ static struct extent *lend(struct cache *c, bool easily)
 	if (c->stopped)
 		return NULL;
 	for (unsigned int i = 0; (e = staging_extent(c->staging, i)); i++) {
-		const int n = e->lent ? -1 : in_use(c, e);
+		const int n = e->lent ? -1 : in_use(c, e, spare);
 
 		if (n < 0 || (easily && n > 0) || !may_go(c, e) ||
 		    (best && n >= least))
@@ -89,9 +93,10 @@ static struct extent *lend(struct cache *c, bool easily)
 	return best;
 }
 
-struct extent *cache_lend(struct cache *c, bool easily)
+struct extent *cache_lend(struct cache *c, bool easily,
+			  const struct object *spare)
 {
-	struct extent *e = lend(c, easily);
+	struct extent *e = lend(c, easily, spare);
 	bool (*on_lack)(void *ctx);
 	void *ctx;
 
@@ -102,7 +107,7 @@ struct extent *cache_lend(struct cache *c, bool easily)
 		on_lack = c->on_lack;
 		ctx = c->on_lack_ctx;
 	}
-	return on_lack && on_lack(ctx) ? lend(c, false) : NULL;
+	return on_lack && on_lack(ctx) ? lend(c, false, spare) : NULL;
 }
 
 void cache_on_lack(struct cache *c, bool (*on_lack)(void *ctx), void *ctx)
@@ -160,6 +165,7 @@ struct extent *cache_extent(struct cache *c, unsigned int i)
 }
 
 #define COPY_CHUNKS 64
+#define PAGE_BYTES 4096
 
 /* Pins the chunks of a range; their number, or 0 when a byte is missing. */
 static unsigned int pin_range(struct cache *c, const struct object *o,
@@ -269,8 +275,10 @@ void cache_forget(struct cache *c, struct object *o, uint64_t off, uint64_t len)
 	for (uint64_t pos = off; pos < off + len;) {
 		struct chunk *ch = chunk_find(c, o, pos);
 
-		if (!ch)
-			return;
+		if (!ch) {
+			pos += PAGE_BYTES - pos % PAGE_BYTES;
+			continue;
+		}
 		pos = ch->hi;
 		/* One that reaches behind them is needed once more. */
 		if (ch->state == CHUNK_READY && ch->pins == 0 &&

@@ -55,6 +55,15 @@ void shares_note(struct shares *s, uint64_t *span, uint64_t now_ns)
 	}
 }
 
+void shares_leave(struct shares *s, uint64_t span)
+{
+	if (span && span == s->span)
+		s->now -= s->now > 0;
+	/* Of one that was there in both, the larger number counts. */
+	if (span && (span == s->span || span + 1 == s->span))
+		s->before -= s->before > 0;
+}
+
 unsigned int shares_count(const struct shares *s, uint64_t span,
 			  uint64_t now_ns)
 {

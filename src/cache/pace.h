@@ -36,14 +36,16 @@ bool pace_allows(const struct pace *p);
 
 #define SHARES_NS 1000000000ULL
 
-/* Who reads in order: counted by spans of SHARES_NS. */
+/* For whom is fetched ahead: counted by spans of SHARES_NS. */
 struct shares {
 	uint64_t span;
 	unsigned int now, before; /* handles in this span, in the last */
 };
 
-/* A handle reads in order; span is its own, 0 at first. */
+/* Something was fetched ahead for a handle; span is its own, 0 at first. */
 void shares_note(struct shares *s, uint64_t *span, uint64_t now_ns);
+/* It was closed. */
+void shares_leave(struct shares *s, uint64_t span);
 /* How many do, that one included; at least 1. */
 unsigned int shares_count(const struct shares *s, uint64_t span,
 			  uint64_t now_ns);

@@ -410,19 +410,6 @@ static uint64_t prefetch_bound(struct cache *c, const struct window *w,
 	return min_u64(c->cfg.prefetch_max, pool / 2 / n);
 }
 
-/* Under lock: what the read tells about the next one. */
-static struct window_advice advise(struct cache *c, struct cache_read *r)
-{
-	const uint64_t now = clock_ns();
-	const struct window_advice a = window_read(
-		r->window, r->off, r->len, r->object->size,
-		prefetch_bound(c, r->window, now));
-
-	if (a.ahead > 0 || a.back > 0)
-		shares_note(&c->shares, &r->window->share, now);
-	return a;
-}
-
 void cache_read_start(struct cache *c, struct cache_read *r)
 {
 	struct fill_list fills = {.n = 0};
@@ -438,7 +425,11 @@ void cache_read_start(struct cache *c, struct cache_read *r)
 			 : min_u64(r->len, r->object->size - r->off);
 	{
 		LOCK_SCOPE(&c->lock);
-		const struct window_advice a = advise(c, r);
+		const uint64_t now = clock_ns();
+		const struct window_advice a = window_read(
+			r->window, r->off, r->len, r->object->size,
+			prefetch_bound(c, r->window, now));
+		unsigned int own;
 
 		c->stats.reads++;
 		c->stats.read_bytes += r->len;
@@ -450,11 +441,20 @@ void cache_read_start(struct cache *c, struct cache_read *r)
 			starve(c, r);
 			read_retry_starved(c, &fills, &finished);
 		}
+		own = fills.n;
 		claim_advised(c, r, &a, &fills);
+		if (fills.n > own)
+			shares_note(&c->shares, &r->window->share, now);
 	}
 	/* First the answer that is there, then the work for the next. */
 	read_complete(&finished);
 	fill_start(c, &fills);
+}
+
+void cache_window_end(struct cache *c, struct window *w)
+{
+	LOCK_SCOPE(&c->lock);
+	shares_leave(&c->shares, w->share);
 }
 
 /* Has it waited as long as a request may take, and nothing has come meanwhile?

@@ -6,8 +6,10 @@
  *
  * Their memory is the pool's: for what they take, extents are taken out of it
  * and emptied, so both together never have more than the pool, but for one
- * extent while a file is being copied.  They go again, last used first, when
- * somebody wants an extent, and never while a file is open by them.
+ * extent while a file is being copied.  They go again, those first that were
+ * opened longest ago, when somebody wants an extent, or when the cache is short
+ * of memory and they were not opened for a minute; never while a file is open
+ * or mapped.
  *
  * An inode is open in one way only at a time: by its resident file, or
  * through the cache.  resident.c has the states.
@@ -34,28 +36,32 @@ struct residents_config {
 };
 
 int residents_new(const struct residents_config *cfg, struct residents **out);
-/* No handle is open, nothing is copied.  The kernel knows none any more. */
+/* Nothing is copied any more: whoever waits may go on, through the cache. */
+void residents_stop(struct residents *rs);
+/* After that; no handle is open.  The kernel knows none any more. */
 void residents_free(struct residents *rs);
+
+/* Somebody who wants to open what is being copied. */
+struct resident_waiter {
+	struct list link;
+	/* On the copier's thread, once: to be tried again. */
+	void (*ready)(struct resident_waiter *w);
+};
 
 /*
  * An object was opened.  *id is what back returned for its resident file, or 0
- * when it is to be read through the cache.  While it is being copied: waits,
- * or returns -EAGAIN when that is not wanted.
+ * when it is to be read through the cache.  While it is being copied: -EAGAIN,
+ * or with a waiter -EINPROGRESS, and that is the callee's until ready.  Never
+ * blocks.
  */
-int resident_open(struct residents *rs, struct object *o, bool may_wait,
-		  int *id);
+int resident_open(struct residents *rs, struct object *o,
+		  struct resident_waiter *w, int *id);
 
-/*
- * It was closed; so many bytes were read through the cache by that handle.
- * What is returned, if anything, is to be handed to resident_copy on a thread
- * that may block, or to resident_cancel.
- */
-struct resident *resident_close(struct residents *rs, struct object *o, int id,
-				uint64_t read);
-void resident_copy(void *resident);
-void resident_cancel(struct resident *r);
+/* It was closed; so many bytes were read through the cache by that handle. */
+void resident_close(struct residents *rs, struct object *o, int id,
+		    uint64_t read);
 
-/* Gives the memory of all back that are not open. */
+/* Gives the memory of all back that are neither open nor mapped. */
 void residents_drop(struct residents *rs);
 
 struct residents_stats {

@@ -81,16 +81,16 @@ static void patch_answer(struct fs *fs, struct iovec *iov, int count)
 	atomic_store(&fs->direct_mmap, true);
 }
 
-static void patch_pass(struct fs *fs, struct iovec *iov, int count)
+static bool patch_pass(struct iovec *iov, int count)
 {
 	struct fuse_init_out *out = INIT_OUT(iov, count, unused[0]);
 
 	if (!out)
-		return;
+		return false;
 	out->flags |= FUSE_INIT_EXT;
 	out->flags2 |= PASS_INIT_FLAG2;
 	out->unused[0] = 1; /* max_stack_depth: below ours there is none */
-	atomic_store(&fs->pass_agreed, true);
+	return true;
 }
 
 static void patch_dirs(struct iovec *iov, int count)
@@ -118,6 +118,8 @@ static void patch_pages(const struct fs *fs, struct iovec *iov, int count)
 static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *arg)
 {
 	struct fs *fs = arg;
+	bool passes = false;
+	ssize_t done;
 
 	if (fs->init_unique) {
 		const struct fuse_out_header *h = iov[0].iov_base;
@@ -129,11 +131,15 @@ static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *arg)
 				patch_dirs(iov, count);
 			if (fs->offers_direct_mmap && !fs->cfg.kernel_cache)
 				patch_answer(fs, iov, count);
-			if (fs->offers_pass && fs->residents)
-				patch_pass(fs, iov, count);
+			passes = fs->offers_pass && fs->residents &&
+				 patch_pass(iov, count);
 		}
 	}
-	return writev(fd, iov, count);
+	done = writev(fd, iov, count);
+	/* The kernel knows it from here on. */
+	if (passes && done > 0)
+		atomic_store(&fs->pass_agreed, true);
+	return done;
 }
 
 int init_patch_install(struct fs *fs)

@@ -24,26 +24,16 @@ struct read_op {
 	struct fs *fs;
 };
 
-/* One less has it open.  It may be worth a copy now: nobody waits for that. */
-static void end_passing(struct fs *fs, struct file *f)
-{
-	struct resident *r;
-
-	if (!fs_passes(fs))
-		return;
-	r = resident_close(fs->residents, f->object, f->backing,
-			   atomic_load(&f->read));
-	if (r && (!fs->work || workq_post(fs->work, resident_copy, r)))
-		resident_cancel(r);
-}
-
 static void free_file(struct fs *fs, struct handle *h)
 {
 	struct file *f = (struct file *)h;
 
 	atomic_fetch_sub(&fs->open_files, 1);
 	gpubuf_owner_drop(fs->gpubuf, &f->buffers);
-	end_passing(fs, f);
+	cache_window_end(fs->cache, &f->window);
+	if (f->counted)
+		resident_close(fs->residents, f->object, f->backing,
+			       atomic_load(&f->read));
 	cache_object_put(fs->cache, f->object);
 	inode_unpin(fs->inodes, f->ino);
 	free(f);
@@ -76,12 +66,19 @@ static int answer_open(struct job *job, struct file *f)
 	return fuse_reply_open(job->req, &job->fi);
 }
 
-/* 0, or -EAGAIN when it would have to wait and may not. */
-static int make_file(struct fs *fs, const struct inode_info *i, bool may_wait,
+static void free_unopened(struct fs *fs, struct file *f)
+{
+	if (f->object)
+		cache_object_put(fs->cache, f->object);
+	inode_unpin(fs->inodes, f->ino);
+	free(f);
+}
+
+static int make_file(struct fs *fs, const struct inode_info *i,
 		     struct file **out)
 {
 	struct file *f = calloc(1, sizeof(*f));
-	int err = f ? inode_pin(fs->inodes, i) : -ENOMEM;
+	const int err = f ? inode_pin(fs->inodes, i) : -ENOMEM;
 
 	if (err) {
 		free(f);
@@ -89,33 +86,71 @@ static int make_file(struct fs *fs, const struct inode_info *i, bool may_wait,
 	}
 	f->ino = i->ino;
 	f->object = find_object(fs, i->dir, i->name, &i->attr);
-	err = f->object ? 0 : -ENOMEM;
-	if (!err && fs_passes(fs))
-		err = resident_open(fs->residents, f->object, may_wait,
-				    &f->backing);
-	if (err) {
-		if (f->object)
-			cache_object_put(fs->cache, f->object);
-		inode_unpin(fs->inodes, i->ino);
-		free(f);
-		return err;
+	if (!f->object) {
+		free_unopened(fs, f);
+		return -ENOMEM;
 	}
 	*out = f;
 	return 0;
 }
 
-static int reply_open(struct job *job, const struct inode_info *i,
-		      bool may_wait)
+/* An open that waits for a copy; no thread does. */
+struct parked {
+	struct resident_waiter waiter;
+	struct job job;
+};
+
+static void run_open(struct job *job);
+
+static void unpark(struct resident_waiter *w)
+{
+	struct parked *p = container_of(w, struct parked, waiter);
+
+	job_post(p->job.req, &p->job, run_open);
+	free(p);
+}
+
+/* By which way it is read.  0, -EINPROGRESS: job will be run again. */
+static int choose_way(struct job *job, struct file *f)
+{
+	struct fs *fs = job->fs;
+	struct parked *p;
+	int err;
+
+	if (!fs_passes(fs))
+		return 0;
+	err = resident_open(fs->residents, f->object, NULL, &f->backing);
+	f->counted = !err;
+	if (err != -EAGAIN)
+		return err;
+	p = malloc(sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->waiter.ready = unpark;
+	p->job = *job;
+	err = resident_open(fs->residents, f->object, &p->waiter, &f->backing);
+	f->counted = !err;
+	if (err != -EINPROGRESS)
+		free(p);
+	return err;
+}
+
+static void reply_open(struct job *job, const struct inode_info *i)
 {
 	struct fs *fs = job->fs;
 	struct file *f;
-	const int err = make_file(fs, i, may_wait, &f);
+	int err = make_file(fs, i, &f);
 
-	if (err == -EAGAIN)
-		return err;
+	if (!err) {
+		err = choose_way(job, f);
+		if (err)
+			free_unopened(fs, f);
+	}
+	if (err == -EINPROGRESS)
+		return;
 	if (err) {
 		reply_err(job->req, err);
-		return 0;
+		return;
 	}
 	f->handle.free = free_file;
 	gpubuf_owner_init(&f->buffers);
@@ -124,7 +159,6 @@ static int reply_open(struct job *job, const struct inode_info *i,
 	/* When the caller was killed meanwhile, nobody will release it. */
 	if (answer_open(job, f))
 		handle_end(fs, &f->handle);
-	return 0;
 }
 
 /* ---- small files that are opened one after the other ---- */
@@ -181,20 +215,17 @@ static void look_ahead(struct fs *fs, uint64_t dir, const char *name)
 	ahead_done(&fs->ahead, dir, ended);
 }
 
-/* What the inode is, and what its name is now.  -EAGAIN when that would have
- * to wait and may not. */
-static int open_now(struct job *job, const struct inode_info *i,
-		    const struct ns_attr *now, bool may_wait)
+/* What the inode is, and what its name is now. */
+static void open_now(struct job *job, const struct inode_info *i,
+		     const struct ns_attr *now)
 {
 	if (i->attr.size != now->size || strcmp(i->attr.etag, now->etag) != 0) {
 		reply_err(job->req, -ESTALE);
-		return 0;
+		return;
 	}
-	if (reply_open(job, i, may_wait))
-		return -EAGAIN;
+	reply_open(job, i);
 	if (i->attr.size <= STAGING_SMALL)
 		look_ahead(job->fs, i->dir, i->name);
-	return 0;
 }
 
 static void run_open(struct job *job)
@@ -208,7 +239,7 @@ static void run_open(struct job *job)
 	if (err)
 		reply_err(job->req, err);
 	else
-		open_now(job, &i, &now, true);
+		open_now(job, &i, &now);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -223,9 +254,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_err(req, err);
 	else if ((fi->flags & O_ACCMODE) != O_RDONLY)
 		reply_err(req, -EROFS);
-	/* Another thread would cost more. */
-	else if (namespace_settled(fs->ns, i.dir, i.name, &now) ||
-		 open_now(&job, &i, &now, false))
+	else if (!namespace_settled(fs->ns, i.dir, i.name, &now))
+		open_now(&job, &i, &now); /* another thread would cost more */
+	else
 		job_post(req, &job, run_open);
 }
 

@@ -140,6 +140,7 @@ struct file {
 	uint64_t ino;          /* pinned */
 	struct window window;  /* under the cache's lock */
 	int backing;           /* by which file the kernel reads; 0: none */
+	bool counted;          /* by resident_open */
 	atomic_ullong read;    /* bytes, through the cache */
 	struct gpubuf_owner buffers;
 };

@@ -128,8 +128,11 @@ bool fs_passes(struct fs *fs)
 	int pass = atomic_load(&fs->pass);
 
 	if (!pass && fs->residents && atomic_load(&fs->pass_agreed)) {
-		pass = pass_works(fuse_session_fd(fs->se)) ? 1 : -1;
-		atomic_store(&fs->pass, pass);
+		const int found = pass_works(fuse_session_fd(fs->se)) ? 1 : -1;
+
+		/* Whoever was first: it never changes again. */
+		if (atomic_compare_exchange_strong(&fs->pass, &pass, found))
+			pass = found;
 	}
 	return pass > 0;
 }
@@ -221,6 +224,7 @@ void fs_exit(struct fs *fs)
 
 void fs_stop_work(struct fs *fs)
 {
+	residents_stop(fs->residents);
 	workq_free(fs->work);
 	fs->work = NULL;
 }

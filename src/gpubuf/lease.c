@@ -29,6 +29,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/memfile.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -153,15 +154,6 @@ static int open_for_reading(int fd)
 	return reader < 0 ? -errno : reader;
 }
 
-/* Does nobody but us have the file, open or mapped? */
-static bool is_ours_alone(int fd)
-{
-	if (fcntl(fd, F_SETLEASE, F_WRLCK))
-		return false;
-	fcntl(fd, F_SETLEASE, F_UNLCK);
-	return true;
-}
-
 /* MOVING, for a new user: what was there is gone. */
 static int renew(struct gpubuf *g, struct block *b)
 {
@@ -278,7 +270,7 @@ static bool is_let_go(const struct gpubuf *g, struct block *b)
 	if (g->cfg.frames_are_known)
 		return false;
 	close_reader(b);
-	return is_ours_alone(b->extent->fd) && change_frames(b);
+	return memfile_is_ours_alone(b->extent->fd) && change_frames(b);
 }
 
 /* A block of its home; NULL. */
@@ -287,7 +279,7 @@ static struct block *take_home(struct gpubuf *g, struct dev *d, bool easily)
 	struct extent *e = NULL;
 
 	if (d->kind == GPUBUF_HOST) {
-		e = cache_lend(g->cache, easily);
+		e = cache_lend(g->cache, easily, NULL);
 		if (!e)
 			return NULL;
 	}

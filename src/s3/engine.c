@@ -16,6 +16,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,7 +298,8 @@ static int sleep_ms(struct loop *l)
 		due = l->due_ms;
 	if (due == UINT64_MAX)
 		return -1;
-	return due <= now ? 0 : (int)(due - now);
+	due = due <= now ? 0 : due - now;
+	return due < INT_MAX ? (int)due : INT_MAX;
 }
 
 static int on_timer(CURLM *multi, long ms, void *arg)

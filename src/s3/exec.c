@@ -9,7 +9,7 @@
 #include "s3/answer.h"
 #include "s3/queue.h"
 
-#define MARKS 16                    /* of a body, see exec_due_ms */
+#define MARKS 8                     /* of a body, see exec_due_ms */
 #define RECEIVE_BUFFER (512L << 10) /* measured: 16 KiB costs twice the CPU */
 
 static size_t on_header(char *data, size_t size, size_t n, void *arg)

@@ -15,8 +15,16 @@ void queue_init(struct queue *q)
 	list_init(&q->waiting);
 }
 
+/* 0 is none. */
+static void keep_least(uint64_t *least, uint64_t at)
+{
+	if (at && (!*least || at < *least))
+		*least = at;
+}
+
 void queue_add(struct queue *q, struct s3_call *call, uint64_t now)
 {
+	keep_least(&q->until_ms, call->until_ms);
 	list_add_tail(call->due_ms > now ? &q->delayed
 		      : call->urgent     ? &q->urgent
 					 : &q->waiting,
@@ -28,13 +36,6 @@ uint64_t queue_late_at(const struct s3_call *call, uint64_t flow)
 	return call->until_ms && !call->timeout_ms && call->until_ms < flow
 		       ? flow
 		       : call->until_ms;
-}
-
-/* 0 is none. */
-static void keep_least(uint64_t *least, uint64_t at)
-{
-	if (at && (!*least || at < *least))
-		*least = at;
 }
 
 static void end_some(struct queue *q, struct list *from, uint64_t now,

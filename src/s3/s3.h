@@ -37,7 +37,7 @@ struct s3_config {
 	unsigned int connections; /* in all */
 	unsigned int loops;       /* threads; 0 chooses */
 	uint64_t connect_timeout_ms;
-	/* One request; of data each sixteenth, see exec_due_ms. */
+	/* One request; of data each eighth, see exec_due_ms. */
 	uint64_t attempt_timeout_ms;
 	uint64_t deadline_ms; /* with all retries, of the calls below */
 };

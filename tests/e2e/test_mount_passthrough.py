@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that the kernel reads by itself (FUSE passthrough): the same bytes in
 every way of reading them, never another version's, and no more memory."""
+import ctypes
 import errno
 import mmap
 import os
@@ -130,6 +131,29 @@ def versions(gw, bucket):
         check_file(m.file("v"), 11, SIZE)
 
 
+def mapped(gw):
+    """A mapping outlives its descriptor, as loaders of models have it: its
+    memory is not given to others."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+                          ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    with mounted(gw, "s3://data", "http", cache_size="256MiB") as m:
+        make_resident(m, "a", 1)
+        fd = os.open(m.file("a"), os.O_RDONLY)
+        at = libc.mmap(None, SIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+        assert at not in (None, ctypes.c_void_p(-1).value)
+        os.close(fd)
+        wait_for("RELEASE", lambda: m.stats()["names"]["open_files"] == 0, 10)
+        m.ctl("drop")
+        assert resident(m)["files"] == 1, resident(m)
+        data = ctypes.string_at(at + 11 * MIB, 2 * MIB)
+        assert not same(data, 1, 11 * MIB)
+        libc.munmap(at, SIZE)
+        comes_back(m)
+
+
 def memory(gw):
     """More files than the pool has room for, in turn, while others read."""
     with mounted(gw, "s3://data", "shm", cache_size="128MiB") as m:
@@ -222,6 +246,7 @@ def main():
     case("all ways of reading", all_ways, gw)
     case("nobody writes", nobody_writes, gw)
     case("two versions", versions, gw, bucket)
+    case("mapped, and closed", mapped, gw)
     case("memory", memory, gw)
     case("a mount that is gone", gone, gw)
     gw.stop()

@@ -20,7 +20,7 @@ READERS = 3
 FAULTS = [
     "get:slow=%d:key=slow" % RATE,
     "get:slow=%d:key=shared" % (RATE * READERS),
-    "get:slow=%d:key=drip" % (SLOT // 16 // ATTEMPT // 4),
+    "get:slow=%d:key=drip" % (SLOT // 8 // ATTEMPT // 4),
     "get:stall=%d:key=stalls" % (SLOT // 2),
 ]
 

@@ -108,6 +108,13 @@ START_TEST(each_reader_has_a_share)
 	now += SHARES_NS;
 	ck_assert_uint_eq(shares_count(&s, span[0], now), 1);
 	ck_assert_uint_eq(shares_count(&s, span[5], now), 2);
+	/* who closes it is not, */
+	shares_note(&s, &span[0], now);
+	shares_note(&s, &span[1], now);
+	ck_assert_uint_eq(shares_count(&s, span[0], now), 2);
+	shares_leave(&s, span[1]);
+	shares_leave(&s, span[5]); /* long forgotten */
+	ck_assert_uint_eq(shares_count(&s, span[0], now), 1);
 	/* and after a pause nobody. */
 	now += 10 * SHARES_NS;
 	ck_assert_uint_eq(shares_count(&s, span[0], now), 1);

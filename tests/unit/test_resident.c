@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whole files that the kernel is to read by itself: when, and whose memory. */
 #include <errno.h>
-#include <pthread.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "cache/chunk.h"
@@ -11,7 +13,7 @@
 #include "cache_fixture.h"
 
 static struct residents *rs;
-static int last_fd, backed, refused;
+static int last_fd, backed, refused; /* the copier writes, who waited reads */
 
 static int back(void *ctx, int fd)
 {
@@ -41,6 +43,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+	residents_stop(rs);
 	residents_free(rs);
 	ck_assert_int_eq(backed, 0);
 	finish();
@@ -51,23 +54,58 @@ static struct object *get(const char *key, uint64_t size)
 	return cache_object_get(c, "b", key, "e1", size);
 }
 
-/* Opens, reads from start to end and closes; what was to be copied is. */
-static struct resident *use(struct object *o, uint64_t bytes)
+static int open_it(struct object *o)
 {
 	int id = -1;
 
-	ck_assert_int_eq(resident_open(rs, o, true, &id), 0);
-	for (uint64_t off = 0; !id && off < bytes; off += MIB)
-		read_now(o, "e1", off, MIB);
-	return resident_close(rs, o, id, id ? 0 : bytes);
+	ck_assert_int_eq(resident_open(rs, o, NULL, &id), 0);
+	return id;
 }
 
+/* Opens, reads from start to end and closes. */
+static void use(struct object *o, uint64_t bytes)
+{
+	const int id = open_it(o);
+
+	for (uint64_t off = 0; !id && off < bytes; off += MIB)
+		read_now(o, "e1", off, MIB);
+	resident_close(rs, o, id, id ? 0 : bytes);
+}
+
+struct opener {
+	struct resident_waiter w;
+	atomic_bool ready;
+};
+
+static void on_ready(struct resident_waiter *w)
+{
+	atomic_store(&container_of(w, struct opener, w)->ready, true);
+}
+
+/* Waits until it is not being copied, and opens it. */
+static int open_at_last(struct object *o)
+{
+	int id = -1;
+
+	for (;;) {
+		struct opener op = {.w.ready = on_ready};
+		const int err = resident_open(rs, o, &op.w, &id);
+
+		if (!err)
+			return id;
+		ck_assert_int_eq(err, -EINPROGRESS);
+		while (!atomic_load(&op.ready))
+			sched_yield();
+	}
+}
+
+/* The same, until what is copied then is. */
 static void use_and_copy(struct object *o)
 {
-	struct resident *r = use(o, o->size);
-
-	if (r)
-		resident_copy(r);
+	use(o, o->size);
+	resident_close(rs, o, open_at_last(o), 0);
+	/* That was the last to close it: if it was wanted, it is copied. */
+	resident_close(rs, o, open_at_last(o), 0);
 }
 
 static struct residents_stats now(void)
@@ -117,18 +155,52 @@ START_TEST(what_was_read_twice)
 	/* no more memory than the pool, and none twice */
 	ck_assert_uint_ge(lent(), size / MIB);
 	ck_assert_uint_eq(stats().pool.states[SLOT_READY], 0);
-	ck_assert_int_eq(resident_open(rs, o, false, &id), 0);
+	id = open_it(o);
 	ck_assert_int_gt(id, 0);
 	/* open: stays */
 	residents_drop(rs);
 	ck_assert_uint_eq(now().files, 1);
-	ck_assert_ptr_null(resident_close(rs, o, id, 0));
+	resident_close(rs, o, id, 0);
 	residents_drop(rs);
 	ck_assert_uint_eq(now().files, 0);
 	ck_assert_uint_eq(lent(), 0);
-	/* and from the beginning */
 	use_and_copy(o);
-	ck_assert_uint_eq(now().opens, 1);
+	cache_object_put(c, o);
+}
+END_TEST
+
+/* As the kernel opens it for each of its readers. */
+static int reader_of(int fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+/* A mapping outlives its handle, and its pages are not anybody else's. */
+START_TEST(what_is_still_mapped)
+{
+	struct object *o = get("k", 8 * MIB);
+	char *at;
+	int fd;
+
+	use_and_copy(o);
+	use_and_copy(o);
+	fd = reader_of(last_fd);
+	at = mmap(NULL, 8 * MIB, PROT_READ, MAP_SHARED, fd, 0);
+	ck_assert(at != MAP_FAILED);
+	close(fd);
+	residents_drop(rs);
+	ck_assert_uint_eq(now().files, 1);
+	ck_assert_uint_gt(lent(), 0);
+	ck_assert(fake_bytes_fit("e1", 5 * MIB, at + 5 * MIB, MIB));
+	munmap(at, 8 * MIB);
+	residents_drop(rs);
+	ck_assert_uint_eq(now().files, 0);
+	ck_assert_uint_eq(lent(), 0);
 	cache_object_put(c, o);
 }
 END_TEST
@@ -139,34 +211,22 @@ START_TEST(what_is_not_worth_it)
 	int id;
 
 	for (int i = 0; i < 5; i++) {
-		ck_assert_ptr_null(use(small, MIB - 1));
-		ck_assert_ptr_null(use(o, 7 * MIB)); /* not all of it */
+		use(small, MIB - 1);
+		ck_assert_ptr_null(small->resident);
+		use(o, 7 * MIB); /* not all of it */
+		ck_assert_ptr_null(o->resident);
 	}
-	use_and_copy(o);
+	use(o, o->size);
 	/* While somebody has it open, */
-	ck_assert_int_eq(resident_open(rs, o, false, &id), 0);
+	id = open_it(o);
 	ck_assert_int_eq(id, 0);
-	ck_assert_ptr_null(use(o, 8 * MIB));
-	ck_assert_ptr_nonnull(o); /* closed by the last: now */
-	{
-		struct resident *r = resident_close(rs, o, 0, 0);
-
-		ck_assert_ptr_nonnull(r);
-		/* or opens it and it is not begun soon, it goes on as it was */
-		ck_assert_int_eq(resident_open(rs, o, false, &id), -EAGAIN);
-		ck_assert_int_eq(resident_open(rs, o, true, &id), 0);
-		ck_assert_int_eq(id, 0);
-		resident_copy(r);
-	}
-	ck_assert_uint_eq(now().files, 0);
+	use(o, o->size);
+	ck_assert_ptr_null(o->resident);
 	/* until it is closed. */
-	{
-		struct resident *r = resident_close(rs, o, 0, 0);
-
-		ck_assert_ptr_nonnull(r);
-		resident_copy(r);
-	}
-	ck_assert_uint_eq(now().files, 1);
+	resident_close(rs, o, id, 0);
+	id = open_at_last(o);
+	ck_assert_int_gt(id, 0);
+	resident_close(rs, o, id, 0);
 	cache_object_put(c, small);
 	cache_object_put(c, o);
 }
@@ -175,17 +235,25 @@ END_TEST
 START_TEST(a_byte_that_is_missing)
 {
 	struct object *o = get("k", 8 * MIB);
-	struct resident *r;
+	int id;
 
-	use_and_copy(o);
-	r = use(o, 8 * MIB);
-	ck_assert_ptr_nonnull(r);
+	use(o, o->size);
+	id = open_it(o);
+	for (uint64_t off = 0; off < o->size; off += MIB)
+		read_now(o, "e1", off, MIB);
 	cache_forget(c, o, 5 * MIB, MIB);
-	resident_copy(r);
-	ck_assert_uint_eq(now().files, 0);
+	resident_close(rs, o, id, o->size);
+	id = open_at_last(o);
+	ck_assert_int_eq(id, 0);
 	ck_assert_uint_eq(lent(), 0);
 	/* The rest still stands in the pool. */
 	ck_assert(cache_holds(c, o, 0, 5 * MIB));
+	resident_close(rs, o, id, 0);
+	/* Two more reads. */
+	use_and_copy(o);
+	ck_assert_uint_eq(now().files, 0);
+	use_and_copy(o);
+	ck_assert_uint_eq(now().files, 1);
 	cache_object_put(c, o);
 }
 END_TEST
@@ -219,7 +287,7 @@ START_TEST(the_kernel_does_not_want_it)
 	use_and_copy(o);
 	ck_assert_uint_eq(now().files, 0);
 	ck_assert_uint_eq(lent(), 0);
-	read_now(o, "e1", 0, MIB);
+	ck_assert(cache_holds(c, o, 0, MIB));
 	cache_object_put(c, o);
 }
 END_TEST
@@ -228,10 +296,10 @@ END_TEST
 START_TEST(the_oldest_makes_room)
 {
 	struct object *o[8];
-	int id;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(o); i++) {
 		char key[8];
+		int id;
 
 		snprintf(key, sizeof(key), "k%u", i);
 		o[i] = get(key, 31 * MIB);
@@ -239,12 +307,10 @@ START_TEST(the_oldest_makes_room)
 		use_and_copy(o[i]);
 		ck_assert_ptr_nonnull(o[i]->resident);
 		/* the first is used all the time */
-		ck_assert_int_eq(resident_open(rs, o[0], false, &id), 0);
+		id = open_it(o[0]);
 		ck_assert_int_gt(id, 0);
-		ck_assert_ptr_null(resident_close(rs, o[0], id, 0));
-		ck_assert_uint_le(now().bytes + stats().pool.size -
-					  lent() * MIB,
-				  stats().pool.size);
+		resident_close(rs, o[0], id, 0);
+		ck_assert_uint_le(now().bytes, lent() * MIB);
 	}
 	ck_assert_uint_ge(now().files, 2);
 	ck_assert_uint_lt(now().files, 6);
@@ -263,7 +329,7 @@ START_TEST(who_wants_an_extent_gets_it)
 	use_and_copy(o);
 	use_and_copy(o);
 	ck_assert_uint_eq(now().files, 1);
-	while ((e[n] = cache_lend(c, false)))
+	while ((e[n] = cache_lend(c, false, NULL)))
 		n++;
 	ck_assert_uint_eq(n, cache_lendable(c));
 	ck_assert_uint_eq(now().files, 0);
@@ -273,28 +339,41 @@ START_TEST(who_wants_an_extent_gets_it)
 }
 END_TEST
 
-static void *copy(void *r)
+/* Of one that was gone there are not two, which could be open in two ways. */
+START_TEST(gone_and_there_again)
 {
-	resident_copy(r);
-	return NULL;
-}
-
-/* Who opens it while it is copied gets the copy. */
-START_TEST(opened_meanwhile)
-{
-	struct object *o = get("k", 60 * MIB);
-	struct resident *r;
-	pthread_t t;
-	int id = 0;
+	struct object *o = get("k", 8 * MIB), *again;
+	int id;
 
 	use_and_copy(o);
-	r = use(o, 60 * MIB);
-	ck_assert_int_eq(pthread_create(&t, NULL, copy, r), 0);
-	ck_assert_int_eq(resident_open(rs, o, true, &id), 0);
-	pthread_join(t, NULL);
+	use_and_copy(o);
+	id = open_it(o);
 	ck_assert_int_gt(id, 0);
-	expect_content(last_fd, 60 * MIB);
-	ck_assert_ptr_null(resident_close(rs, o, id, 0));
+	cache_object_is_gone(c, o, -ENOENT);
+	again = get("k", 8 * MIB);
+	ck_assert_ptr_eq(again, o);
+	ck_assert_int_eq(cache_object_gone(c, o), 0);
+	resident_close(rs, o, id, 0);
+	cache_object_put(c, again);
+	cache_object_put(c, o);
+}
+END_TEST
+
+START_TEST(stopped_while_it_is_copied)
+{
+	struct object *o = get("k", 60 * MIB);
+	struct opener op = {.w.ready = on_ready};
+	int id, err;
+
+	use_and_copy(o);
+	use(o, o->size);
+	err = resident_open(rs, o, &op.w, &id);
+	residents_stop(rs);
+	if (err == -EINPROGRESS) {
+		ck_assert(atomic_load(&op.ready));
+		ck_assert_int_eq(resident_open(rs, o, NULL, &id), 0);
+	}
+	resident_close(rs, o, id, id ? 0 : o->size);
 	cache_object_put(c, o);
 }
 END_TEST
@@ -307,13 +386,15 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 20);
 	ADD_ROWS(tc, what_was_read_twice, sizes);
+	tcase_add_test(tc, what_is_still_mapped);
 	tcase_add_test(tc, what_is_not_worth_it);
 	tcase_add_test(tc, a_byte_that_is_missing);
 	tcase_add_test(tc, what_is_too_large);
 	tcase_add_test(tc, the_kernel_does_not_want_it);
 	tcase_add_test(tc, the_oldest_makes_room);
 	tcase_add_test(tc, who_wants_an_extent_gets_it);
-	tcase_add_test(tc, opened_meanwhile);
+	tcase_add_test(tc, gone_and_there_again);
+	tcase_add_test(tc, stopped_while_it_is_copied);
 	suite_add_tcase(s, tc);
 	return unit_main(s);
 }

@@ -169,6 +169,22 @@ static bool at_mount(struct scene *s, const struct row *row, struct sample *out,
 	return ok;
 }
 
+/* A file system that answers from memory; its names known, too. */
+static bool at_null(struct scene *s, const struct row *row, struct sample *out,
+		    char *why, size_t cap)
+{
+	const struct work_place p = scene_mounted(s);
+	struct work_result r;
+	bool ok = true;
+
+	scene_mount_null(s);
+	if (row->work.kind == WORK_FILES)
+		ok = at_place(row, &p, &r, why, cap);
+	ok = ok && at_mounted(s, row, NULL, out, why, cap);
+	scene_unmount(s);
+	return ok;
+}
+
 static bool at_other(struct scene *s, const struct row *row, struct sample *out,
 		     char *why, size_t cap)
 {
@@ -203,10 +219,7 @@ bool row_measure(struct scene *s, const struct row *row, struct sample *out,
 			rates(&r, out);
 		return ok;
 	case AT_NULL:
-		scene_mount_null(s);
-		ok = at_mounted(s, row, NULL, out, why, cap);
-		scene_unmount(s);
-		return ok;
+		return at_null(s, row, out, why, cap);
 	case AT_CURL:
 		return at_curl(s, out, why, cap);
 	case AT_MULTI:

@@ -9,28 +9,42 @@
 
 #define ANSWER_MAX (1 << 20)
 
+/* Any name without a number is this directory; in it are small files. */
+#define SMALL_DIR 2
+#define SMALL_SIZE (64 << 10)
+#define SMALL_FIRST (1ULL << 32)
+#define KNOWN_S 86400
+
 struct null_fs {
 	off_t size;
 	char *bytes; /* ANSWER_MAX of them: what every read is answered with */
 };
 
+static off_t size_of(const struct null_fs *n, fuse_ino_t ino)
+{
+	return ino <= SMALL_DIR ? 0 : ino < SMALL_FIRST ? n->size : SMALL_SIZE;
+}
+
 static struct stat attr_of(const struct null_fs *n, fuse_ino_t ino)
 {
 	struct stat st = {.st_ino = ino, .st_nlink = 1};
 
-	st.st_mode = ino == FUSE_ROOT_ID ? S_IFDIR | 0555 : S_IFREG | 0444;
-	st.st_size = ino == FUSE_ROOT_ID ? 0 : n->size;
+	st.st_mode = ino <= SMALL_DIR ? S_IFDIR | 0555 : S_IFREG | 0444;
+	st.st_size = size_of(n, ino);
 	return st;
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	const char *digits = strpbrk(name, "0123456789");
-	struct fuse_entry_param e = {.ino = 2};
+	struct fuse_entry_param e = {.ino = SMALL_DIR};
 
-	(void)parent;
 	if (digits)
-		e.ino += strtoul(digits, NULL, 10);
+		e.ino = (parent == SMALL_DIR ? SMALL_FIRST : SMALL_DIR + 1) +
+			strtoul(digits, NULL, 10);
+	/* Known, as those of s3rdmafs are in the kernel. */
+	if (!digits || parent == SMALL_DIR)
+		e.entry_timeout = e.attr_timeout = KNOWN_S;
 	e.attr = attr_of(fuse_req_userdata(req), e.ino);
 	fuse_reply_entry(req, &e);
 }
@@ -55,9 +69,9 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t n, off_t off,
 		    struct fuse_file_info *fi)
 {
 	const struct null_fs *fs = fuse_req_userdata(req);
-	const size_t left = off < fs->size ? (size_t)(fs->size - off) : 0;
+	const off_t size = size_of(fs, ino);
+	const size_t left = off < size ? (size_t)(size - off) : 0;
 
-	(void)ino;
 	(void)fi;
 	n = n < ANSWER_MAX ? n : ANSWER_MAX;
 	fuse_reply_buf(req, fs->bytes, n < left ? n : left);

@@ -44,6 +44,8 @@ const struct row rows[] = {
 	    NULL, RANDOM(16, 4 * KIB, 100000, true)),
 	ROW("null.seq", "null FUSE, 1 MiB", AT_NULL, NULL, STREAMS(1, MIB),
 	    .quick = true),
+	ROW("null.small", "null FUSE, small files, 8 readers", AT_NULL, NULL,
+	    FILES(8)),
 	ROW("curl.one", "one curl process", AT_CURL, NULL, .quick = true),
 	ROW("curl.multi", "libcurl multi, 8 parts of 4 MiB", AT_MULTI, NULL,
 	    GETS(4 * MIB, 8, 0), .quick = true),
