@@ -121,6 +121,9 @@ static bool is_down(const struct window *w, uint64_t off, uint64_t len)
 	return w->reads && off < w->from && w->from - off <= piece;
 }
 
+/* The most that a look has, and how near to the end of a run it is. */
+#define LOOK (2ULL << 20)
+
 static void note_down(struct window *w, uint64_t off, uint64_t len)
 {
 	if (is_down(w, off, len)) {
@@ -128,7 +131,21 @@ static void note_down(struct window *w, uint64_t off, uint64_t len)
 		return;
 	}
 	/* Elsewhere: a run downwards has ended, or was none after all. */
-	w->behind = w->downs >= EQUAL ? w->top - w->from : 0;
+	if (w->downs >= EQUAL) {
+		w->behind = w->top - w->from;
+		w->looks = w->looked && w->look <= w->from + LOOK &&
+			   w->from <= w->look + LOOK;
+		w->looked = false;
+	} else {
+		const bool alone = w->reads && !w->downs && w->since <= LOOK;
+
+		/* One is a look, two are none. */
+		if (!alone || w->looked || !w->looks)
+			w->behind = 0;
+		w->looks = w->looks && w->behind;
+		w->looked = alone;
+		w->look = w->from;
+	}
 	w->downs = 0;
 	w->top = off + len;
 }
@@ -151,14 +168,31 @@ static void note_distance(struct window *w, uint64_t off, uint64_t len,
 	w->since = len;
 }
 
-/* Twice as far as it came, or to where the last one ended. */
+/* Twice as far as it came, or to where the last one ended, and with small
+ * steps from there on; but not below a look, as those before were. */
 static uint64_t expect_back(const struct window *w, uint64_t off, uint64_t max)
 {
 	const uint64_t run = w->top - off;
+	const uint64_t over = run > w->behind ? run - w->behind : 0;
 	uint64_t n = w->behind > run ? w->behind - run : 2 * run;
 
+	if (w->behind >= LONG_RUN && over)
+		n = over > SMALL_STEP ? over : SMALL_STEP;
+	if (w->looks && w->looked && off <= w->look + LOOK)
+		n = 0;
 	n = n < max ? n : max;
 	return n < off ? n : off;
+}
+
+/* From a look on, what the run towards it will have. */
+static uint64_t expect_up(const struct window *w, uint64_t off, uint64_t size,
+			  uint64_t max)
+{
+	const uint64_t end = off + w->since;
+	uint64_t n = w->behind > w->since ? w->behind - w->since : 0;
+
+	n = n < max ? n : max;
+	return end >= size ? 0 : n < size - end ? n : size - end;
 }
 
 /* Pieces at equal distances, in either direction. */
@@ -170,6 +204,12 @@ static void expect_steps(const struct window *w, uint64_t off, uint64_t size,
 
 	if (!w->piece || off >= size || off != w->from)
 		return;
+	/* The same begins as the last time. */
+	if (!w->downs && !w->looked && w->looks && w->behind >= LONG_RUN) {
+		a->sequential = true;
+		a->ahead = expect_up(w, off, size, max);
+		return;
+	}
 	/* Right after a long one the next begins, by all that is known. */
 	if (is_downwards(w) || (!w->downs && w->behind >= LONG_RUN)) {
 		a->sequential = false; /* what follows it is known */

@@ -39,6 +39,10 @@ struct window {
 	uint64_t top;
 	uint64_t behind; /* bytes that the run downwards before had; 0: none */
 	unsigned int habit; /* of long runs, see window.c */
+	/* The read before stood alone, there; runs downwards ended where such a
+	 * one was: who copies looks at the first byte, then begins above. */
+	uint64_t look;
+	bool looked, looks;
 };
 
 #define WINDOW_STEPS 16

@@ -226,6 +226,44 @@ START_TEST(long_pieces_backwards_too)
 }
 END_TEST
 
+/* A copy that looks at the first byte and then runs down from the top, as glibc
+ * makes them: the next is expected from its look on, and nothing beside it. */
+START_TEST(long_pieces_with_a_look_below)
+{
+	const uint64_t half = 516 * KIB, len = 24 * MIB;
+	struct window_advice a;
+
+	for (uint64_t i = 1; i < 20; i++) {
+		const uint64_t at = i * 7 % 20 * GIB + GIB;
+		uint64_t off = at + len - half;
+		/* as the kernel reads around what was touched */
+		const uint64_t asked =
+			ask(at - MIB / 2, MIB, 100 * GIB, 64 * MIB).ahead;
+
+		if (i > 3) {
+			ck_assert_uint_ge(asked, 22 * MIB);
+			ck_assert_uint_le(asked, 26 * MIB);
+		}
+		a = ask(off, MIB, 100 * GIB, 64 * MIB);
+		for (; off > at; off -= half) {
+			if (i > 3) {
+				ck_assert_uint_eq(a.ahead, 0);
+				ck_assert_uint_ge(off - a.back, at - 2 * MIB);
+			}
+			a = ask(off - half, half, 100 * GIB, 64 * MIB);
+		}
+	}
+	/* It is over with the first two that are not so. */
+	ask(90 * GIB, MIB, 100 * GIB, 64 * MIB);
+	ask(91 * GIB, MIB, 100 * GIB, 64 * MIB);
+	ask(92 * GIB, MIB, 100 * GIB, 64 * MIB);
+	for (uint64_t i = 0; i < 10; i++) {
+		a = ask((i * 37 % 90) * GIB, MIB, 100 * GIB, 64 * MIB);
+		ck_assert_uint_eq(a.ahead + a.back, 0);
+	}
+}
+END_TEST
+
 /* Little pieces near each other are not the whole of what is between. */
 START_TEST(gaps_are_not_read)
 {
@@ -339,6 +377,7 @@ int main(void)
 	tcase_add_test(tc, gaps_are_not_read);
 	tcase_add_test(tc, long_pieces_are_expected_whole);
 	tcase_add_test(tc, long_pieces_backwards_too);
+	tcase_add_test(tc, long_pieces_with_a_look_below);
 	tcase_add_test(tc, streams);
 	tcase_add_test(tc, stray_reads_do_not_end_a_stream);
 	tcase_add_test(tc, large_random_reads_in_pieces);
