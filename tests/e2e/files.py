@@ -249,9 +249,19 @@ def settled(m, seconds=20):
         return not p["armed"] and not p["quarantined"]
     wait_for("slots of the pool to come back: %s" % m.stats()["pool"],
              check, seconds)
+    # What files that were read again took, and maps, comes back when it is
+    # asked for; the kernel tells of a close a moment later.
+    if m.stats()["pool"]["lent"]:
+        wait_for("what is lent", lambda: dropped(m)["lent"] == 0, seconds)
     pool = m.stats()["pool"]
     assert pool["lost"] == 0, "slots lost: %s" % pool
     assert pool["free"] + pool["ready"] == pool["slots"], pool
+
+
+def dropped(m):
+    """The pool, after all left it that nobody uses."""
+    m.ctl("drop")
+    return m.stats()["pool"]
 
 
 def moved(m, before):
