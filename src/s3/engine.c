@@ -115,7 +115,8 @@ static void note_due(struct loop *l, const struct exec *x, uint64_t flow)
 		l->due_ms = due;
 }
 
-static void start(struct loop *l, struct exec *x, struct s3_call *call)
+static void start(struct loop *l, struct exec *x, struct s3_call *call,
+		  uint64_t now, uint64_t flow)
 {
 	struct engine *e = l->engine;
 
@@ -129,8 +130,8 @@ static void start(struct loop *l, struct exec *x, struct s3_call *call)
 		refuse(l, call, CURLE_URL_MALFORMAT);
 		return;
 	}
-	exec_arm(x, call);
-	note_due(l, x, 0);
+	exec_arm(x, call, now);
+	note_due(l, x, flow);
 	atomic_fetch_add_explicit(&l->begun, 1, memory_order_relaxed);
 	if (curl_multi_add_handle(l->multi, x->easy) != CURLM_OK) {
 		x->call = NULL;
@@ -254,14 +255,12 @@ static bool take_inbox(struct loop *l)
 }
 
 /* Ends the waits that are over, which need no handle, and what is too late. */
-static void end_waits(struct loop *l)
+static void end_waits(struct loop *l, uint64_t now, uint64_t flow)
 {
-	const uint64_t now = clock_ms();
-	const bool late = queue_may_be_late(&l->queue, now);
 	struct list over, *e, *n;
 
 	list_init(&over);
-	queue_settle(&l->queue, now, late ? flows_until(l) : 0, &over);
+	queue_settle(&l->queue, now, flow, &over);
 	list_for_each_safe(e, n, &over)
 	{
 		struct s3_call *call = container_of(e, struct s3_call, link);
@@ -272,16 +271,21 @@ static void end_waits(struct loop *l)
 	}
 }
 
+/* Who is not too late now begins now: a later look at the clock would see some
+ * that should never have begun. */
 static void start_waiting(struct loop *l)
 {
+	const uint64_t now = clock_ms();
+	const uint64_t flow = queue_may_be_late(&l->queue, now) ? flows_until(l)
+								: 0;
 	struct s3_call *call;
 
-	end_waits(l);
+	end_waits(l, now, flow);
 	while (!list_empty(&l->idle) && (call = queue_next(&l->queue))) {
 		struct exec *x = list_first(&l->idle, struct exec, link);
 
 		list_del(&x->link);
-		start(l, x, call);
+		start(l, x, call, now, flow);
 	}
 }
 

@@ -133,11 +133,10 @@ uint64_t exec_due_ms(const struct exec *x, const struct s3_config *cfg,
 
 	if (x->heard_ms)
 		return x->heard_ms + ms;
-	return late > x->began_ms && late < x->began_ms + ms ? late
-							     : x->began_ms + ms;
+	return late && late < x->began_ms + ms ? late : x->began_ms + ms;
 }
 
-void exec_arm(struct exec *x, struct s3_call *call)
+void exec_arm(struct exec *x, struct s3_call *call, uint64_t now)
 {
 	char local[64];
 
@@ -148,7 +147,7 @@ void exec_arm(struct exec *x, struct s3_call *call)
 	x->call = call;
 	x->sends = 0;
 	x->error_len = 0;
-	x->began_ms = clock_ms();
+	x->began_ms = now;
 	x->heard_ms = 0;
 	/* Who sets a limit means the whole. */
 	x->next_mark = call->range_len && !call->timeout_ms ? 1 : UINT64_MAX;

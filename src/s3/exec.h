@@ -27,15 +27,15 @@ struct exec {
 int exec_init(struct exec *x, const struct s3_config *cfg);
 
 /*
- * When the call is to be ended: attempt_timeout after its beginning, or when
- * it is too late, if that was not so before (queue_late_at, for flow, too).
- * But an answer whose data is coming may take as long as it does: it has
- * attempt_timeout for each eighth.
+ * When the call is to be ended: attempt_timeout after its beginning, or when it
+ * is too late (queue_late_at, for flow, too).  But an answer whose data is
+ * coming may take as long as it does: it has attempt_timeout for each eighth.
  */
 uint64_t exec_due_ms(const struct exec *x, const struct s3_config *cfg,
 		     uint64_t flow);
 
-/* Readies it for the call, whose request stands in x->wire. */
-void exec_arm(struct exec *x, struct s3_call *call);
+/* Readies it for the call, whose request stands in x->wire and which begins
+ * now. */
+void exec_arm(struct exec *x, struct s3_call *call, uint64_t now);
 
 #endif

@@ -131,9 +131,12 @@ static const struct {
 	{0, 1200, 0, 1300, 1300},
 	{0, 1200, 0, 1700, 1500},
 	{2000, 1700, 0, 1900, 1700},
-	/* begun late, as it did */
-	{0, 900, 0, 0, 1500},
+	/* begun late, as it did; and no more */
 	{0, 900, 0, 1400, 1400},
+	{0, 900, 0, 990, 990},
+	/* begun in the last moment */
+	{0, 1000, 0, 0, 1000},
+	{0, 1001, 0, 0, 1001},
 };
 
 START_TEST(due)
