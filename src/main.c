@@ -311,6 +311,14 @@ static void catch_signals(void)
 	signal(SIGHUP, SIG_IGN);
 }
 
+/* It is ending already, and what a handler would touch goes.  Only this thread
+ * takes signals, so none is being handled. */
+static void ignore_signals(void)
+{
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+}
+
 static int run(struct daemon *d, bool foreground, bool debug)
 {
 	char why[900];
@@ -329,6 +337,7 @@ static int run(struct daemon *d, bool foreground, bool debug)
 	if (err)
 		log_error("the mount ended: %s", strerror(-err));
 	log_info("unmounting %s", d->mountpoint);
+	ignore_signals();
 	daemon_stop(d);
 	return err ? EXIT_ERROR : EXIT_CLEAN;
 }

@@ -377,6 +377,21 @@ def terminated(gw):
     m.check_log()
 
 
+def terminated_often(gw):
+    """More SIGTERMs while it ends change nothing."""
+    m = Mount("s3://data", gw.url).start()
+
+    def ended():
+        m.signal(signal.SIGTERM)
+        return m.proc.poll() is not None
+    end = time.monotonic() + 20 * harness.SLOW
+    while not ended():
+        assert time.monotonic() < end, "it goes on"
+    assert m.proc.returncode == 0, m.proc.returncode
+    assert not is_mounted(m.path)
+    m.check_log()
+
+
 def debug_tells_no_secret(gw):
     m = Mount("s3://data", gw.url, opts={"log.level": "debug"}).start()
     with open(m.file("hello")) as f:
@@ -404,6 +419,7 @@ def main():
     case("background", background)
     case("background, failing", background_fails, gw)
     case("SIGTERM", terminated, gw)
+    case("SIGTERM, again and again", terminated_often, gw)
     case("debug log", debug_tells_no_secret, gw)
     case("no secret anywhere", no_secret)
     gw.stop()
